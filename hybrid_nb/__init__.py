@@ -1,0 +1,106 @@
+"""hybrid_nb: LLM calls from a notebook - local, LAN and cloud providers behind one `%%llm`.
+
+>>> import hybrid_nb as hnb
+>>> router = hnb.Router()                 # doctest: +SKIP
+>>> print(router.chat("Say hi"))          # doctest: +SKIP
+
+Importing this starts no thread, opens no socket and imports neither pandas nor an HTTP client: names load on use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Router": "hybrid_nb.router",
+    "default_router": "hybrid_nb.router",
+    "set_default_router": "hybrid_nb.router",
+    "Stream": "hybrid_nb.stream",
+    "Comparison": "hybrid_nb.compare",
+    "Reply": "hybrid_nb.core.types",
+    "Message": "hybrid_nb.core.types",
+    "Tool": "hybrid_nb.core.types",
+    "ToolCall": "hybrid_nb.core.types",
+    "Usage": "hybrid_nb.core.types",
+    "Image": "hybrid_nb.core.types",
+    "RoutePlan": "hybrid_nb.core.types",
+    "Route": "hybrid_nb.core.types",
+}
+_MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
+
+__all__ = [  # noqa: PLE0604 - names load on use
+    "__version__",
+    "load_ipython_extension",
+    *sorted({**_NAMES, **_MODULES}),
+]
+
+if TYPE_CHECKING:
+    from hybrid_nb import sim as sim
+    from hybrid_nb.compare import Comparison as Comparison
+    from hybrid_nb.core import errors as errors
+    from hybrid_nb.core.types import (
+        Image as Image,
+    )
+    from hybrid_nb.core.types import (
+        Message as Message,
+    )
+    from hybrid_nb.core.types import (
+        Reply as Reply,
+    )
+    from hybrid_nb.core.types import (
+        Route as Route,
+    )
+    from hybrid_nb.core.types import (
+        RoutePlan as RoutePlan,
+    )
+    from hybrid_nb.core.types import (
+        Tool as Tool,
+    )
+    from hybrid_nb.core.types import (
+        ToolCall as ToolCall,
+    )
+    from hybrid_nb.core.types import (
+        Usage as Usage,
+    )
+    from hybrid_nb.router import (
+        Router as Router,
+    )
+    from hybrid_nb.router import (
+        default_router as default_router,
+    )
+    from hybrid_nb.router import (
+        set_default_router as set_default_router,
+    )
+    from hybrid_nb.stream import Stream as Stream
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value: Any = import_module(_MODULES[name])
+    elif name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+    else:
+        raise AttributeError(f"module 'hybrid_nb' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext hybrid_nb`: the magics."""
+    from hybrid_nb.notebook.magics import register
+
+    register(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext hybrid_nb`."""
+    from hybrid_nb.notebook.magics import unregister
+
+    unregister(shell)

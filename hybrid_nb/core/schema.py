@@ -1,0 +1,78 @@
+"""Structured output: from a pydantic class or JSON schema to what goes on the wire, and from the answer back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from hybrid_nb.core.errors import MalformedResponseError
+from hybrid_nb.core.types import Request
+
+_FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+
+
+def schema_of(schema: Any) -> tuple[Mapping[str, Any], type | None]:
+    """(JSON schema, pydantic class or None) for what a person passes as `schema`. Raises TypeError."""
+    if isinstance(schema, Mapping):
+        _check_schema(schema)
+        return schema, None
+    if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
+        return schema.model_json_schema(), schema
+    raise TypeError(f"schema must be a pydantic class or a JSON schema (dict), not {type(schema).__name__}")
+
+
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    """Raises ValueError for a schema that is none, or that refers to what is not in it, before anything is sent."""
+    import jsonschema
+
+    try:
+        orjson.dumps(schema)
+        checker = jsonschema.validators.validator_for(schema)
+        checker.check_schema(schema)
+        checker(schema).is_valid({})  # follows references
+    except jsonschema.exceptions.SchemaError as error:
+        raise ValueError(f"the schema is not a JSON schema: {error.json_path}: {error.message}") from None
+    except Exception as error:  # references into nowhere, circles, values that are not JSON
+        raise ValueError(f"the schema cannot be used ({type(error).__name__}: {str(error)[:120]})") from None
+
+
+def parse_answer(text: str, request: Request) -> Any:
+    """The answer as an instance of the schema's class, or plain data. Raises MalformedResponseError with the place."""
+    fenced = _FENCE.match(text)
+    try:
+        data = orjson.loads(fenced.group(1) if fenced else text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedResponseError(
+            f"the answer is not JSON as the schema asks ({error})", partial_text=text
+        ) from None
+    if request.schema_type is not None:
+        return _validated(request.schema_type, data, text)
+    _check(data, request.schema or {}, text)
+    return data
+
+
+def _validated(kind: Any, data: Any, text: str) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the answer"
+        raise MalformedResponseError(
+            f"the answer does not fit the schema: {where}: {first['msg']}", partial_text=text
+        ) from None
+
+
+def _check(data: Any, schema: Mapping[str, Any], text: str) -> None:
+    import jsonschema
+
+    # the schema itself was checked before anything was sent
+    problem = jsonschema.exceptions.best_match(jsonschema.validators.validator_for(schema)(schema).iter_errors(data))
+    if problem is not None:
+        raise MalformedResponseError(
+            f"the answer does not fit the schema: {problem.json_path}: {problem.message}", partial_text=text
+        )

@@ -1,0 +1,1 @@
+"""How bytes travel. `http` is the only module that imports an HTTP client."""

@@ -1,0 +1,55 @@
+"""Sums over the ledger. Days and months are in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hybrid_nb.core.config import nearest
+from hybrid_nb.core.inputs import OptionValueError
+from hybrid_nb.ledger.entries import PICO
+from hybrid_nb.ledger.store import Ledger
+
+GROUPS = {
+    "provider": "provider",
+    "model": "model",
+    "tier": "tier",
+    "status": "status",
+    "cost_source": "cost_source",
+    "day": "date(time, 'unixepoch')",
+    "month": "strftime('%Y-%m', time, 'unixepoch')",
+}
+
+
+def group(name: str) -> str:
+    """The SQL of a grouping: a column, or "tag:NAME". Raises OptionValueError with the nearest name."""
+    if name in GROUPS:
+        return GROUPS[name]
+    if name.startswith("tag:") and name[4:].replace("_", "").replace("-", "").isalnum():
+        return f"json_extract(tags, '$.\"{name[4:]}\"')"
+    raise OptionValueError(f"costs(by=...): cannot group by {name!r}{nearest(name, [*GROUPS, 'tag:NAME'])}")
+
+
+def costs(ledger: Ledger, by: Sequence[str], since: float | None) -> list[tuple[Any, ...]]:
+    """Rows (groups ..., calls, errors, input_tokens, output_tokens, cost_usd, unknown_cost, saved_usd).
+
+    `cost_usd` sums what is known; `unknown_cost` counts the calls whose cost is not; `saved_usd` is what answers
+    that were given again had cost, where that is known.
+    """
+    keys = ", ".join(f"{group(name)} AS g{i}" for i, name in enumerate(by))
+    numbers = ", ".join(f"g{i}" for i in range(len(by)))
+    query = f"""
+        SELECT {keys + "," if keys else ""} COUNT(*), SUM(status != 'ok'), SUM(input_tokens), SUM(output_tokens),
+               SUM(cost_usd) / {float(PICO)}, SUM(cost_usd IS NULL), {_saved(ledger)}
+        FROM calls {"WHERE time >= ?" if since is not None else ""}
+        {f"GROUP BY {numbers} ORDER BY {numbers}" if numbers else ""}
+    """
+    return ledger.rows(query, () if since is None else (since,))
+
+
+def _saved(ledger: Ledger) -> str:
+    """The SQL of what was saved; the table is made when first there is something to save."""
+    if not ledger.rows("SELECT 1 FROM sqlite_master WHERE name = 'savings'"):
+        return "0.0"
+    one = "(SELECT saved_usd FROM savings WHERE savings.request_id = calls.request_id)"
+    return f"SUM(CASE WHEN cache_hit THEN {one} ELSE 0 END) / {float(PICO)}"

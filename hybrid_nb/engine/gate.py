@@ -1,0 +1,344 @@
+"""What every attempt passes before its first byte: breaker, limits, budget; and hands back when it has ended.
+
+The parts are pure (breaker.py, limits.py, allowance.py, ledger/budget.py); this is where they wait and are woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, retry_after, seconds_of
+from hybrid_nb.core.provider import Endpoint, Provider
+from hybrid_nb.core.types import Request, Target, Usage
+from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, rates_of
+from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict
+from hybrid_nb.engine.catalogue import Option
+from hybrid_nb.engine.latency import Latency
+from hybrid_nb.engine.limits import Hold, Limits, Room
+from hybrid_nb.engine.schedule import Slot
+
+Pricer = Callable[[Provider, str, Usage | None, Decimal | None], tuple[Decimal | None, str | None]]
+
+
+_RATE_HEADERS = (
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+)
+_ANTHROPIC_HEADERS = (
+    ("anthropic-ratelimit-requests-remaining", "retry-after"),
+    ("anthropic-ratelimit-tokens-remaining", "retry-after"),
+)
+
+
+MOST_POSTS = 10_000
+
+
+class Money(Protocol):
+    """The budget as the gate sees it; amounts are integers of 1e-12 dollars."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit to hold."""
+
+    async def reserve(self, identifier: str, amounts: Sequence[int], estimate: int, patience: float) -> int:
+        """Reserve the first amount that fits and return its place. Raises BudgetExceededError."""
+
+    def settle(self, identifier: str, cost: int | None) -> None:
+        """The attempt ended: what it cost, 0 when nothing was billed, None when nobody knows."""
+
+    def charge(self, cost: int) -> None:
+        """Count what was billed to an attempt that held no reservation: its price was not known before."""
+
+
+class Shut(Exception):  # noqa: N818 - a signal to the run, never seen outside
+    """The slot's breaker lets nothing through; `until` is loop time, `reason` for people."""
+
+    def __init__(self, reason: str, until: float) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.until = until
+
+
+class Full(Exception):  # noqa: N818 - likewise
+    """The slot's limit is reached; `wait` is seconds until it may go, inf while nobody knows."""
+
+    def __init__(self, wait: float) -> None:
+        when = "until another call ends" if wait == FOREVER else f"for {wait:.0f} s more"
+        super().__init__(f"its limit is reached {when}")
+        self.wait = wait
+
+
+@dataclass(slots=True)
+class Lane:
+    """The limits of one provider's key, and those who wait for them in order."""
+
+    limits: Limits
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0  # a lock that is handed on looks free for a moment, and nobody may slip in then
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class Post:
+    """Everything that guards one model at one address: found once for each configuration, since hashing an address
+    and its key for each call costs more than the checks."""
+
+    endpoint: Endpoint
+    provider: Provider
+    key: Breaker
+    target: Breaker
+    lane: Lane
+    rates: Rates | None
+
+    @property
+    def calm(self) -> bool:
+        """Both breakers are closed, as nearly always."""
+        return self.key.calm and self.target.calm
+
+    def passes(self) -> tuple[tuple[Breaker, Pass], ...]:
+        return ((self.key, Pass.NORMAL), (self.target, Pass.NORMAL))
+
+
+@dataclass(slots=True)
+class Ticket:
+    """What one attempt holds until it hands it back."""
+
+    slot: Slot
+    post: Post
+    breakers: tuple[tuple[Breaker, Pass], ...]
+    hold: Hold | None
+    reservation: str | None = None
+    cap: int | None = None  # max_tokens that the budget allows
+
+
+class Gate:
+    """The gate of one router. Its state outlives configurations: a changed key or address is a new endpoint."""
+
+    def __init__(
+        self,
+        price: Pricer,
+        money: Money | None,
+        latency: Latency | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.price = price
+        self.money = money
+        self.latency = latency or Latency()
+        self.clock = clock
+        self._policy = Policy()
+        self._posts: dict[tuple[int, str], Post] = {}
+        self._keys: dict[Endpoint, Breaker] = {}
+        self._targets: dict[tuple[Endpoint, str], Breaker] = {}
+        self._lanes: dict[Endpoint, Lane] = {}
+
+    @property
+    def policy(self) -> Policy:
+        """When breakers open, and for how long; a new one holds for all of them at once."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        for breaker in (*self._keys.values(), *self._targets.values()):
+            breaker.policy = policy
+
+    # --- going in -------------------------------------------------------------------------------------------
+
+    async def enter(
+        self, identifier: str, slot: Slot, request: Request, tokens: int, deadline: float, patient: bool
+    ) -> Ticket:
+        """Let an attempt through. `tokens` is its estimated size, `patient` whether it may wait for the limit.
+
+        Raises Shut, Full or BudgetExceededError; whatever was taken is given back then.
+        """
+        post = self._post(slot)
+        ticket = Ticket(slot, post, post.passes() if post.calm else self._pass(post), None)
+        self.latency.begin(slot.target)
+        try:
+            ticket.hold = await self._place(post.lane, tokens, deadline, patient)
+            await self._reserve(identifier, ticket, request, tokens, deadline)
+        except BaseException:
+            self.leave(ticket, Verdict.NOTHING, sent=False)
+            raise
+        return ticket
+
+    def _post(self, slot: Slot) -> Post:
+        place = (id(slot.endpoint), slot.target.model)
+        post = self._posts.get(place)
+        if post is None or post.endpoint is not slot.endpoint or post.provider is not slot.provider:
+            if len(self._posts) > MOST_POSTS:
+                self._posts.clear()
+            post = self._posts[place] = self._new_post(slot)
+        return post
+
+    def _new_post(self, slot: Slot) -> Post:
+        endpoint, provider, model = slot.endpoint, slot.provider, slot.target.model
+        key = self._keys.setdefault(endpoint, Breaker(self._policy))
+        target = self._targets.setdefault((endpoint, model), Breaker(self._policy))
+        lane = self._lanes.setdefault(endpoint, Lane(Limits()))
+        lane.limits.rpm, lane.limits.tpm = provider.rpm, provider.tpm
+        lane.limits.max_concurrency = provider.max_concurrency
+        rates = rates_of(lambda usage: self.price(provider, model, usage, None)[0])
+        return Post(endpoint, provider, key, target, lane, rates)
+
+    def _pass(self, post: Post) -> tuple[tuple[Breaker, Pass], ...]:
+        now = self.clock()
+        for breaker in (post.key, post.target):
+            if not breaker.admits(now):
+                raise Shut(breaker.describe(now), max(now, breaker.opens_at))
+        return tuple((b, let) for b in (post.key, post.target) if (let := b.enter(now)) is not None)
+
+    async def _place(self, lane: Lane, tokens: int, deadline: float, patient: bool) -> Hold | None:
+        limits = lane.limits
+        if limits.unlimited and limits.blocked_until <= self.clock():
+            return None
+        if not lane.waiting:
+            hold = limits.take(tokens, self.clock())
+            if hold is not None:
+                return hold
+        wait = limits.wait(tokens, self.clock())
+        if not patient or (wait != float("inf") and self.clock() + wait > deadline):
+            raise Full(wait)
+        return await self._in_turn(lane, tokens, deadline)
+
+    async def _in_turn(self, lane: Lane, tokens: int, deadline: float) -> Hold:
+        """Wait in the order of arrival, behind others too no longer than the call has."""
+        lane.waiting += 1
+        try:
+            async with asyncio.timeout(deadline - self.clock()), lane.turn:
+                return await self._first_in_line(lane, tokens)
+        except TimeoutError:
+            raise Full(lane.limits.wait(tokens, self.clock())) from None
+        finally:
+            lane.waiting -= 1
+
+    async def _first_in_line(self, lane: Lane, tokens: int) -> Hold:
+        while True:
+            lane.freed.clear()
+            hold = lane.limits.take(tokens, self.clock())
+            if hold is not None:
+                return hold
+            wait = lane.limits.wait(tokens, self.clock())
+            with contextlib.suppress(TimeoutError):  # not wait_for, which may lose a cancellation before 3.12
+                async with asyncio.timeout(None if wait == float("inf") else wait):
+                    await lane.freed.wait()
+
+    async def _reserve(self, identifier: str, ticket: Ticket, request: Request, tokens: int, deadline: float) -> None:
+        if self.money is None or not self.money.limited:
+            return
+        rates = ticket.post.rates
+        if rates is None or not (rates.input or rates.output):
+            return
+        info = ticket.slot.provider.model_info(ticket.slot.target.model)
+        likely = tokens - (request.max_tokens or TYPICAL_OUTPUT)
+        asked = allowance(rates, input_bound(request), likely, request.max_tokens, info.max_output)
+        amounts = [grant.amount for grant in asked.grants]
+        place = await self.money.reserve(identifier, amounts, asked.estimate, max(0.0, deadline - self.clock()))
+        ticket.reservation, ticket.cap = identifier, asked.grants[place].cap
+
+    # --- coming out -----------------------------------------------------------------------------------------
+
+    def leave(
+        self,
+        ticket: Ticket,
+        outcome: Verdict,
+        *,
+        sent: bool = True,
+        wait: float | None = None,
+        tokens: int | None = None,
+        cost: Decimal | None = Decimal(0),
+    ) -> None:
+        """Hand everything back. `cost` None: nobody knows, so the reservation's estimate is charged."""
+        self.latency.end(ticket.slot.target)
+        if ticket.hold is not None:
+            limits = ticket.post.lane.limits
+            limits.settle(ticket.hold, tokens) if sent else limits.refund(ticket.hold)
+            ticket.post.lane.freed.set()
+        if ticket.reservation is not None and self.money is not None:
+            self.money.settle(ticket.reservation, None if cost is None else int((cost * PICO).to_integral_value()))
+        elif cost and self.money is not None:
+            self.money.charge(int((cost * PICO).to_integral_value()))
+        if outcome is Verdict.GOOD and ticket.post.calm:
+            ticket.post.target.went_well()
+            return
+        now = self.clock()
+        account = outcome in (Verdict.LOCKED, Verdict.SPENT)
+        for number, (breaker, let) in enumerate(ticket.breakers):
+            told = outcome if outcome is Verdict.GOOD or account == (number == 0) else Verdict.NOTHING
+            breaker.leave(let, told, now, wait if told is not Verdict.GOOD else None)
+
+    def heard(self, slot: Slot, headers: Mapping[str, str]) -> None:
+        """The vendor's rate headers, of an answer or a refusal."""
+        names = _ANTHROPIC_HEADERS if slot.provider.vendor.type == "anthropic" else _RATE_HEADERS
+        for remaining, reset in names:
+            if headers.get(remaining) == "0":
+                wait = seconds_of(headers.get(reset, "")) or retry_after(headers, None, time.time())
+                self._post(slot).lane.limits.told(0, wait, self.clock())
+
+    # --- looking --------------------------------------------------------------------------------------------
+
+    def shut(self, provider: Provider, model: str) -> str | None:
+        """Why a target is not asked now; None when any of its addresses is."""
+        now, reason = self.clock(), None
+        for endpoint in provider.endpoints_for(model):
+            found = [
+                b for b in (self._keys.get(endpoint), self._targets.get((endpoint, model))) if b and not b.admits(now)
+            ]
+            if not found:
+                return None
+            reason = found[0].describe(now)
+        return reason
+
+    def opens(self, options: Iterable[Option]) -> dict[Target, str]:
+        """The targets that nothing may go to now, each with the reason."""
+        now = self.clock()
+        if all(b.admits(now) for b in self._keys.values()) and all(b.admits(now) for b in self._targets.values()):
+            return {}
+        found = ((option.target, self.shut(option.provider, option.target.model)) for option in options)
+        return {target: reason for target, reason in found if reason is not None}
+
+    def state(self, provider: Provider) -> str:
+        """The worst breaker of a provider: open, half-open or closed."""
+        now = self.clock()
+        breakers = [b for e, b in self._keys.items() if e in provider.endpoints]
+        breakers += [b for (e, _), b in self._targets.items() if e in provider.endpoints]
+        states = {b.state(now).value for b in breakers}
+        return next((state for state in ("open", "half-open") if state in states), "closed")
+
+    def room(self, provider: Provider) -> Room:
+        """What is left of a provider's first key's limits."""
+        limits = self._lanes[provider.endpoints[0]].limits if provider.endpoints[0] in self._lanes else Limits()
+        limits.rpm, limits.tpm, limits.max_concurrency = provider.rpm, provider.tpm, provider.max_concurrency
+        return limits.room(self.clock())
+
+    def well(self, provider: Provider) -> None:
+        """A check found it well: begin afresh, also with a key that was refused before."""
+        for endpoint, breaker in [*self._keys.items(), *((e, b) for (e, _), b in self._targets.items())]:
+            if endpoint in provider.endpoints:
+                breaker.reset()
+
+
+def shut_error(slot: Slot, shut: Shut) -> InferenceError | None:
+    """The error of a call whose only target is locked by a refused key; None for any other breaker."""
+    if shut.until != FOREVER:
+        return None
+    error = AuthenticationError(shut.reason, slot.target.provider, 401)
+    error.model = slot.target.model
+    return error
+
+
+def full_error(slot: Slot, wait: float) -> RateLimitError:
+    """The error of a call that may not wait for its limit."""
+    known = wait != float("inf")
+    when = f"free in {wait:.0f} s" if known else "free when another call ends"
+    error = RateLimitError(
+        f"our own limit for it is reached, {when}", slot.target.provider, retry_after=wait if known else None
+    )
+    error.model = slot.target.model
+    return error

@@ -1,0 +1,168 @@
+"""The command line: `hybrid-nb demo`, `test`, `models`, `health`, `costs`, `sim`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import click
+
+from hybrid_nb import __version__
+from hybrid_nb.core.errors import HybridNbError
+
+
+class Friendly(click.Group):
+    """Errors of ours as one line, not as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HybridNbError as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from None
+        except ImportError as error:
+            if "hybrid-nb[" not in str(error):
+                raise
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=Friendly)
+@click.version_option(__version__, prog_name="hybrid-nb")
+def main() -> None:
+    """LLM calls over local, LAN and cloud providers, each with its latency, cost and route."""
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Configuration file (default: HYBRID_NB_CONFIG, ./hybrid_nb.toml, the user's, then the environment)."
+    return click.option("--config", type=click.Path(dir_okay=False), help=text)(command)
+
+
+def show(frame: Any, columns: list[str] | None = None) -> None:
+    """A DataFrame as text, whole."""
+    table = frame if columns is None else frame[columns]
+    click.echo(table.to_string(index=False, na_rep="-") if len(table) else "nothing yet")
+
+
+@main.command()
+@click.option("--headless", is_flag=True, help="End after the comparison.")
+@click.option("--no-browser", is_flag=True, help="Print JupyterLab's address instead of opening it.")
+def demo(headless: bool, no_browser: bool) -> None:
+    """One prompt to four simulated vendors, then JupyterLab on the quickstart. Needs no keys and no network."""
+    from hybrid_nb import demo as parts
+
+    with parts.workplace() as (folder, config):
+        click.echo(parts.report(parts.compare(config)))
+        if headless:
+            return
+        click.echo("\nstarting JupyterLab with the simulated vendors up ...")
+        with interruptible():
+            try:
+                lab, address = parts.start_lab(folder, config)
+            except RuntimeError as error:
+                raise click.ClickException(str(error)) from None
+            try:
+                click.echo(f"JupyterLab: {address}\nCtrl-C ends it.")
+                if not no_browser:
+                    click.launch(address)
+                lab.wait()
+            finally:
+                lab.terminate()
+                with contextlib.suppress(KeyboardInterrupt):
+                    lab.wait(timeout=15)
+
+
+@contextlib.contextmanager
+def interruptible() -> Any:
+    """Ctrl-C and SIGTERM end the block quietly, with its clean-up."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\nended")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@main.command()
+@config_option
+@click.option("--provider", help="Only this provider.")
+@click.option("--model", help="With --provider: this model instead of its first.")
+def test(config: str | None, provider: str | None, model: str | None) -> None:
+    """Test the connection, key and a model of every provider. Sends each a prompt of a few tokens."""
+    from hybrid_nb.router import Router, check_providers
+
+    if model and not provider:
+        raise click.UsageError("--model needs --provider")
+    with Router(config) as router:
+        check_providers(router)
+        failed = 0
+        for name in [provider] if provider else router.provider_names():
+            steps = router.test_provider(name, model)
+            click.echo(name)
+            for step in steps.to_dict("records"):
+                click.echo(f"  {'ok  ' if step['ok'] else 'FAIL'} {step['step']}: {step['detail']}")
+            failed += not bool(steps["ok"].all())
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@config_option
+def models(config: str | None) -> None:
+    """The models that can be asked, in the order of preference."""
+    from hybrid_nb.router import Router, check_providers
+
+    with Router(config) as router:
+        check_providers(router)
+        table = router.models()
+        if table.empty:
+            raise click.ClickException("no provider told its models; `hybrid-nb health` tells who is up")
+        show(
+            table,
+            ["provider", "model", "tier", "context", "input_usd_per_mtok", "output_usd_per_mtok", "available"],
+        )
+
+
+@main.command()
+@config_option
+def health(config: str | None) -> None:
+    """Ask every provider how it is. Costs nothing."""
+    from hybrid_nb.router import Router, check_providers
+
+    with Router(config) as router:
+        check_providers(router)
+        show(router.health(), ["provider", "tier", "status", "endpoints", "latency_s", "last_error"])
+
+
+@main.command()
+@config_option
+@click.option("--by", default="provider,model,day", show_default=True, help="Columns to group by, with commas.")
+@click.option("--since", help="A date such as 2026-11-01.")
+def costs(config: str | None, by: str, since: str | None) -> None:
+    """What was spent, by provider, model and day (UTC)."""
+    from hybrid_nb.router import Router
+
+    with Router(config) as router:
+        try:
+            show(router.costs([name.strip() for name in by.split(",") if name.strip()], since))
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.option("--seed", default=0, show_default=True, help="Which answers are wrong.")
+def sim(seed: int) -> None:
+    """Run the simulated vendors until Ctrl-C; prints their configuration as TOML."""
+    from hybrid_nb.sim import Fleet, serve_forever
+
+    serve_forever(Fleet(seed=seed), lambda fleet: click.echo(fleet.toml()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The notebook: the only part that knows IPython."""

@@ -1,0 +1,70 @@
+"""The command line, as a person types it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hybrid_nb import setup
+from hybrid_nb.cli import main
+from hybrid_nb.sim import Fleet
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A command over a file of its own; `text` is what the file says beside its ledger."""
+
+    def call(*words: str, text: str = "") -> Result:
+        path = tmp_path / "hybrid_nb.toml"
+        path.write_text(f'[ledger]\nurl = "sqlite:///{(tmp_path / "ledger.db").as_posix()}"\n\n{text}')
+        return CliRunner().invoke(main, [*words, "--config", str(path)])
+
+    return call
+
+
+@pytest.mark.parametrize("command", ["models", "health", "test"])
+def test_without_any_provider_a_command_says_what_to_do(command: str, run: Run) -> None:
+    result = run(command)
+    assert result.exit_code == 1
+    assert "no provider is configured: set a key such as OPENAI_API_KEY" in result.output
+    assert "`hybrid-nb demo` runs without any" in result.output
+
+
+def test_without_any_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("models", text='[[provider]]\nname = "a"\ntype = "custom"\nbase_url = "http://127.0.0.1:9"\n')
+    assert (result.exit_code, "no provider told its models" in result.output) == (1, True)
+
+
+def test_tables(run: Run, fleet: Fleet) -> None:
+    for command, sign in (("models", "simulated-openai"), ("health", "healthy"), ("costs", "nothing yet")):
+        result = run(command, text=fleet.toml())
+        assert (result.exit_code, sign in result.output) == (0, True), result.output
+
+
+def test_a_provider_that_is_down(run: Run) -> None:
+    result = run(
+        "test", text='[[provider]]\nname = "a"\ntype = "ollama"\nbase_url = "http://127.0.0.1:9"\nmodels = ["m"]\n'
+    )
+    assert result.exit_code == 1
+    assert result.output.count("no connection to 127.0.0.1") == 1
+    assert "FAIL key: not tried" in result.output
+
+
+def test_costs(run: Run) -> None:
+    result = run("costs", "--since", "tomorrow")
+    assert result.exit_code == 1
+    assert "since must be a date such as 2026-11-01, not 'tomorrow'" in result.output
+    assert "cannot group by 'flavour'" in run("costs", "--by", "flavour").output
+    assert run("costs", "--by", "").exit_code == 0
+
+
+def test_a_wrong_file_is_one_line(run: Run) -> None:
+    result = run("models", text="[router]\nretrys = 1\n")
+    assert result.exit_code == 1
+    assert "did you mean 'retries'" in result.output
+    assert setup.__name__ not in result.output

@@ -112,7 +112,7 @@ def test_killed_in_mid_stream_then_gone_then_back(mortal: Server, route: Callabl
 
 
 def test_a_call_waits_for_a_server_that_is_just_starting(mortal: Server, route: Callable[..., Router]) -> None:
-    router = route(mortal, router={"retries": 50, "retry_delay": 0.1})
+    router = route(mortal, router={"retries": 50, "retry_delay": 0.1, "breaker_threshold": 100})
     mortal.kill()
     starting = threading.Timer(0.3, mortal.spawn)
     starting.start()

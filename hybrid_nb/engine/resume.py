@@ -126,7 +126,9 @@ class _Rest:
     def __init__(self, shown: str, told: bool) -> None:
         text = shown.rstrip()
         self._space = shown[len(text) :]
-        self._repeats = [found for found in dict.fromkeys((text.lstrip(), anchor(text))) if found.strip()]
+        last = anchor(text)
+        repeats = [text.lstrip(), last, *(_ends(last) if told else ())]
+        self._repeats = [found for found in dict.fromkeys(repeats) if found.strip()]  # the longest first
         self._told = told
         self._came: str | None = ""  # until the seam is found
         self._gap: str | None = self._space or None  # space after the seam, of which some was shown
@@ -163,7 +165,7 @@ class _Rest:
             return self._after(core[len(repeated) :])
         if not self._told:
             return self._after(came)
-        if self._space or came[:1].isspace() or came[0] in _CLOSES:
+        if came[0].isspace() or came[0] in _CLOSES or (self._space and came[0].islower()):
             return self._after(came)
         raise Unfit("it went on without the last words, so the seam is not certain")
 
@@ -183,6 +185,11 @@ class _Rest:
         if own.startswith(self._space):
             return text[len(self._space) :]
         return text.lstrip() if self._space.startswith(own) else text
+
+
+def _ends(words: str) -> list[str]:
+    """Each end of these words, from the beginning of a word: a model may repeat fewer than it is told to."""
+    return [words[at + 1 :] for at, letter in enumerate(words) if letter == " "]
 
 
 def _alike(text: str, repeat: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import checks, frames, setup
+from hybrid_nb import checks, frames, remaining, setup
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core.errors import ConfigError, HybridNbError, InferenceError
@@ -367,6 +367,28 @@ class Router:
         self._check_open()
         names = [by] if isinstance(by, str) else list(by or ())
         return frames.costs(costs.costs(self._ledger, names, _unix(since)), names)
+
+    def budget(self) -> pd.DataFrame:
+        """One row a limit ("day", "month"; days and months in UTC), over all processes that share the ledger.
+
+        Dollars: limit_usd (missing: none), spent_usd (settled), reserved_usd (at most, by calls under way) and
+        remaining_usd. `share` is spent / limit, `alert` whether it has reached [budget] alert_at, `resets_at` a time
+        in UTC. What no price is known for is in none of these: `unpriced_calls` counts it, `unpriced_models` names it.
+        """
+        self._check_open()
+        now = time.time()
+        return remaining.budget(self._budget.periods(now), self._state.settings.budget.alert_at, now)
+
+    def limits(self) -> pd.DataFrame:
+        """One row a provider's key and address: what is left of its rate limits, now.
+
+        requests_left and tokens_left are of rpm and tpm (a sliding minute), at_once_left of max_concurrency, as this
+        router counts; vendor_requests_left and vendor_tokens_left are what the vendor's headers told last, until
+        their reset. `blocked_until`: nothing is sent before, as the vendor asked. Missing: no limit, or not known.
+        """
+        self._check_open()
+        rows = portal().run(remaining.limits(self._state.providers.values(), self._gate))
+        return frames.records(rows, remaining.LIMIT_COLUMNS)
 
     def health(self, check: bool = True) -> pd.DataFrame:
         """One row a provider. With `check` each is asked now, all at once; this costs nothing."""

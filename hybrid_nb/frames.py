@@ -30,7 +30,9 @@ _KINDS = {
         ),
         "Float64",
     ),
-    **dict.fromkeys(("cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted", "alert"), "boolean"),
+    **dict.fromkeys(
+        ("cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted", "alert"), "boolean"
+    ),
 }  # fmt: skip
 
 _TIMES = ("time", "last_check", "resets_at", "blocked_until")

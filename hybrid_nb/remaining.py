@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hybrid_nb import frames
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.engine.gate import Gate
-from hybrid_nb.ledger.budget import PICO, Period, resets_at
+from hybrid_nb.ledger.budget import Period, resets_at
+from hybrid_nb.ledger.entries import PICO
 
 if TYPE_CHECKING:
     import pandas as pd

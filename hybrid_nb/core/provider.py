@@ -91,7 +91,8 @@ class Vendor:
 
     `models` are offered when the configuration names none; `price_id` is its id in genai-prices;
     `ports` are where its server listens by default when it is local, `probe` the path that tells it from
-    others and `probe_sign` a text in that answer.
+    others and `probe_sign` a text in that answer; where its model list tells nothing, `probe_at` are paths of its own,
+    from the root, of which one answers with the sign.
     """
 
     type: str
@@ -110,6 +111,7 @@ class Vendor:
     ports: tuple[int, ...] = ()
     probe: str = ""
     probe_sign: str = ""
+    probe_at: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     tools: bool | None = None
     vision: bool | None = None

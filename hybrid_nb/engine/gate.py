@@ -17,7 +17,7 @@ from typing import Protocol
 from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, reset_of, retry_after
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.core.types import Request, Target, Usage
-from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, rates_of
+from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, most_output, rates_of
 from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict
 from hybrid_nb.engine.catalogue import Option
 from hybrid_nb.engine.latency import Latency
@@ -52,8 +52,12 @@ class Money(Protocol):
     def limited(self) -> bool:
         """Whether there is any limit to hold."""
 
-    async def reserve(self, identifier: str, amounts: Sequence[int], estimate: int, patience: float) -> int:
-        """Reserve the first amount that fits and return its place. Raises BudgetExceededError."""
+    async def reserve(
+        self, identifier: str, amounts: Sequence[int], estimate: int, patience: float, roomy: int | None = None
+    ) -> int:
+        """Reserve the first amount that fits and return its place; one behind the first `roomy` only where waiting
+        brings no more. Raises BudgetExceededError.
+        """
 
     def settle(self, identifier: str, cost: int | None) -> None:
         """The attempt ended: what it cost, 0 when nothing was billed, None when nobody knows."""
@@ -101,6 +105,7 @@ class Post:
     target: Breaker
     lane: Lane
     rates: Rates | None
+    most_output: int | None  # tokens of an answer that nobody limits
 
     @property
     def calm(self) -> bool:
@@ -191,7 +196,9 @@ class Gate:
         lane.limits.rpm, lane.limits.tpm = provider.rpm, provider.tpm
         lane.limits.max_concurrency = provider.max_concurrency
         rates = rates_of(lambda usage: self.price(provider, model, usage, None)[0])
-        return Post(endpoint, provider, key, target, lane, rates)
+        by_wire = getattr(provider.vendor.wire, "default_output", None)
+        output = most_output(model, provider.model_info(model).max_output, by_wire)
+        return Post(endpoint, provider, key, target, lane, rates, output)
 
     def _pass(self, post: Post) -> tuple[tuple[Breaker, Pass], ...]:
         now = self.clock()
@@ -241,11 +248,13 @@ class Gate:
         rates = ticket.post.rates
         if rates is None or not (rates.input or rates.output):
             return
-        info = ticket.slot.provider.model_info(ticket.slot.target.model)
+        vendor, model = ticket.slot.provider.vendor, ticket.slot.target.model
         likely = tokens - (request.max_tokens or TYPICAL_OUTPUT)
-        asked = allowance(rates, input_bound(request), likely, request.max_tokens, info.max_output)
+        bound = input_bound(request, vendor.type, model)
+        asked = allowance(rates, bound, likely, request.max_tokens, ticket.post.most_output)
         amounts = [grant.amount for grant in asked.grants]
-        place = await self.money.reserve(identifier, amounts, asked.estimate, max(0.0, deadline - self.clock()))
+        patience = max(0.0, deadline - self.clock())
+        place = await self.money.reserve(identifier, amounts, asked.estimate, patience, asked.roomy)
         ticket.reservation, ticket.cap = identifier, asked.grants[place].cap
 
     # --- coming out -----------------------------------------------------------------------------------------

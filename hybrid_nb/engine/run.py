@@ -253,9 +253,9 @@ class Call:
         wait = step.wait if step else getattr(last, "retry_after", None)
         return None if wait is None else self.engine.wall() + wait
 
-    def _route(self, slot: Slot | None) -> Route:
+    def _route(self, slot: Slot | None, cut_at: int | None = None) -> Route:
         chosen = slot.target if slot else None
-        return Route(chosen, self.plan.candidates, tuple(self.attempts), slot.reason if slot else "")
+        return Route(chosen, self.plan.candidates, tuple(self.attempts), slot.reason if slot else "", cut_at)
 
     def _failed_reply(self) -> Reply:
         """What the ledger keeps of a call without an answer."""
@@ -520,7 +520,7 @@ class Try:
             tier=self.slot.tier,
             ttft=None if self.first is None else self.started + self.first - call.started,
             latency=self.clock() - call.started,
-            route=call._route(self.slot),
+            route=call._route(self.slot, self.ticket.cap if answer.final_finish() == "length" else None),
             request_id=call.request_id,
         )
 

@@ -47,7 +47,7 @@ def size_of(data: bytes) -> Size | None:
 def _webp(data: bytes) -> Size:
     """The three kinds of WebP: extended, lossless and lossy (RFC 9649)."""
     kind = data[12:16]
-    if kind == b"VP8X":
+    if kind == b"VP8X" and len(data) >= 30:
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)

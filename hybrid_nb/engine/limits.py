@@ -56,11 +56,10 @@ class Limits:
     def wait(self, tokens: int, now: float) -> float:
         """Seconds until a request of so many tokens may go; 0: now; inf: only when another one ends."""
         self._forget(now)
-        if now < self.blocked_until:
-            return self.blocked_until - now
-        if self.max_concurrency is not None and self.running >= self.max_concurrency:
+        blocked = max(0.0, self.blocked_until - now)
+        if not blocked and self.max_concurrency is not None and self.running >= self.max_concurrency:
             return float("inf")
-        return max(self._wait_for_requests(now), self._wait_for_tokens(tokens, now))
+        return max(blocked, self._wait_for_requests(now), self._wait_for_tokens(tokens, now))
 
     def take(self, tokens: int, now: float) -> Hold | None:
         """Reserve for a request; None when it must wait."""

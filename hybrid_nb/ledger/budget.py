@@ -26,6 +26,7 @@ from hybrid_nb.ledger.store import Ledger, Many
 
 GRACE = 60.0  # seconds after a call's deadline at which its reservation counts as lost
 SWEEP_EVERY = 5.0  # seconds between looks for reservations of processes that died
+LONGEST_HOLD = 15.0  # seconds that a call waits for more than a tight amount
 LOOK_AGAIN = 0.05  # seconds; other processes' releases send no signal
 
 
@@ -244,7 +245,7 @@ class Budget:
 
         Waits in the order of arrival while the reservations of other calls may free what is missing (with `queue`: in
         any case). The first `roomy` amounts (None: all) are taken at once; a tighter one only where nothing more can
-        become free, or after half of the patience. Raises BudgetExceededError.
+        become free, or after half of the patience (at most 15 s). Raises BudgetExceededError.
         """
         bounded = [min(amount, NO_LIMIT) for amount in amounts]
         if not self._line.taken:
@@ -288,7 +289,8 @@ class Budget:
         until = self._wall() + max(0.0, left) + GRACE
         if self._pool.take(wait.id, wait.amounts[0], wait.estimate, until):
             return Answer(0, NOT_LOOKED_AT)
-        roomy = wait.roomy if left > (wait.until - wait.since) / 2 else None
+        held = min(LONGEST_HOLD, (wait.until - wait.since) / 2)
+        roomy = wait.roomy if wait.until - left < wait.since + held else None
         answer = await self._ask(Ask(wait.id, wait.amounts, wait.estimate, until, roomy), left)
         if answer.granted is not None:
             self._together += 1

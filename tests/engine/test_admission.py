@@ -271,7 +271,8 @@ def test_what_is_left_can_be_read(raw: Raw, make_router: MakeRouter) -> None:
 def test_what_is_too_large_for_one_goes_to_the_next(raw: Raw, make_router: MakeRouter) -> None:
     words = "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 7000"
     small = raw(answer({"error": {"message": words, "type": "tokens", "code": "rate_limit_exceeded"}}, 413))
-    router = make_router([at(small), at(raw(GOOD), "b", priority=2)], breaker_threshold=1)
+    providers = [at(small, context={"m": 9000}), at(raw(GOOD), "b", priority=2, context={"m": 8000})]
+    router = make_router(providers, breaker_threshold=1)
     for _ in range(2):
         assert [a.outcome for a in router.chat("hi").route.attempts] == ["error", "ok"]
     assert len(small.seen) == 2  # it is well, for smaller ones
@@ -534,7 +535,9 @@ def test_a_thousand_at_once_on_a_bad_day(raw: Raw, make_router: MakeRouter) -> N
         )
     ]
     budget = {"daily_usd": 1000, "monthly_usd": None}
-    router = make_router({"provider": providers, "budget": budget}, retries=3, breaker_seconds=0.02, timeout=20)
+    router = make_router(
+        {"provider": providers, "budget": budget}, retries=3, breaker_seconds=0.02, timeout=20, resume=False
+    )
 
     async def one(number: int) -> Any:
         if number % 4:

@@ -225,6 +225,8 @@ class Router:
         if named:
             with self._lock:
                 state = self._state
+                told = {item.name: item.context for item in state.settings.provider}
+                named = {name: setup.with_contexts(p, told.get(name, {})) for name, p in named.items()}
                 self._state = make_state(state.settings, [named.get(p.name, p) for p in state.providers.values()])
 
     async def _list(self, provider: Provider) -> tuple[Any, ...]:
@@ -589,7 +591,9 @@ class Router:
         provider = setup.build(item, os.environ)
         before = old.providers.get(item.name)
         same = before is not None and before.endpoints == provider.endpoints
-        return replace(provider, models=before.models) if before and same and not provider.models else provider
+        if before is None or not same or provider.models:
+            return provider
+        return setup.with_contexts(replace(provider, models=before.models), item.context)
 
     def save(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the configuration as TOML: to `path`, the file it came from, or the user's. Comments are kept.

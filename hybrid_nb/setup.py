@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -297,6 +298,12 @@ def build(item: ProviderSettings, environ: Mapping[str, str]) -> Provider:
         prices={name: Price(p.input, p.output, p.cached, p.cache_write) for name, p in item.prices.items()},
         region=item.region,
     )
+
+
+def with_contexts(provider: Provider, contexts: Mapping[str, int]) -> Provider:
+    """The provider with the contexts that the settings give to models of which its server told none."""
+    infos = (replace(info, context=contexts[info.id]) if info.id in contexts else info for info in provider.models)
+    return replace(provider, models=tuple(infos)) if contexts else provider
 
 
 def _endpoints(item: ProviderSettings, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:

@@ -192,6 +192,18 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
     return frame
 
 
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """HTML whose texts are shown whole: a frame cuts them at 50 characters."""
+    from html import escape
+
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        shown = (f'<{tag} style="text-align:left">{escape(str(cell))}</{tag}>' for cell in cells)
+        return f"<tr>{''.join(shown)}</tr>"
+
+    body = "\n".join(line("td", row) for row in rows)
+    return f"<table>\n<thead>{line('th', heads)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
 def _explain(candidates: Sequence[Candidate]) -> list[str]:
     return [f"{'+' if c.accepted else '-'} {c.target} ({c.tier}): {c.reason}" for c in candidates]
 
@@ -233,6 +245,19 @@ class RoutePlan:
 
     def __str__(self) -> str:
         return "\n".join([f"chosen: {self.chosen or 'none'}", *_explain(self.candidates)])
+
+    def _repr_html_(self) -> str:
+        asked = {id(c): str(place) for place, c in enumerate(self.accepted, 1)}
+        rows = [
+            (asked.get(id(c), "–"), c.target, c.tier, c.reason, "" if c.estimate is None else money(c.estimate))
+            for c in self.candidates
+        ]
+        priced = any(row[-1] for row in rows)
+        heads = ("", "model", "tier", "why", "costs at most")
+        return _table(heads if priced else heads[:-1], rows if priced else [row[:-1] for row in rows])
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +303,9 @@ class Route:
         ]
         told = [f"answered by {self.chosen or 'nobody'}", *tried, *([self.cut] if self.cut else [])]
         return "\n".join([*told, "candidates:", *_explain(self.candidates)])
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,11 +409,13 @@ def tokens_line(usage: Usage) -> str:
     return f"{parts[0]} → {parts[1]} tokens"
 
 
+def _was_slower(attempt: Attempt) -> bool:
+    return attempt.part in ("overtaken", "hedge") and attempt.outcome == "cancelled"
+
+
 def _fate(attempt: Attempt) -> str:
     if attempt.outcome == "interrupted":
         return "broke off"
-    if attempt.part in ("overtaken", "hedge") and attempt.outcome == "cancelled":
-        return "was slower"
     return "did not fit" if attempt.outcome == "cancelled" else "failed"
 
 
@@ -395,10 +425,14 @@ def footer_line(reply: Reply) -> str:
         first = f" (first token {reply.ttft:.2f} s)" if reply.ttft is not None else ""
         parts.append(f"{reply.latency:.2f} s{first}")
     parts += [tokens_line(reply.usage), money(reply.cost)]
-    failed = [a for a in reply.route.attempts if a.outcome != "ok"]
+    lost = [a for a in reply.route.attempts if a.outcome != "ok"]
+    failed = dict.fromkeys(f"{a.provider} {_fate(a)}" for a in lost if not _was_slower(a))
+    slower = dict.fromkeys(a.provider for a in lost if _was_slower(a))
     if failed:
-        parts.append("after " + ", ".join(dict.fromkeys(f"{a.provider} {_fate(a)}" for a in failed)))
-    elif reply.route.reason:
+        parts.append(f"after {', '.join(failed)}")
+    if slower:
+        parts.append(f"faster than {', '.join(slower)}")
+    if not lost and reply.route.reason:
         parts.append(reply.route.reason)
     if reply.finish != "stop":
         parts.append({"length": reply.route.cut or "cut at max_tokens"}.get(reply.finish, reply.finish))

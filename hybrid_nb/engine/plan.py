@@ -251,13 +251,15 @@ _ERRORS: dict[str, type[HybridNbError]] = {
 
 def no_candidate(found: RoutePlan, request: Request) -> HybridNbError:
     """The error for a plan that accepts nobody: one short message with what to do."""
-    kinds = {candidate.kind for candidate in found.candidates}
+    # that others are of another tier than the one that was asked for is no news
+    weighed = [c for c in found.candidates if request.tier in (None, c.tier)] or found.candidates
+    kinds = {candidate.kind for candidate in weighed}
     if not found.candidates:
         return NoProviderAvailableError(
             "no provider is configured: set a key such as OPENAI_API_KEY, start a local server such as Ollama, "
             "or write hybrid_nb.toml; `hybrid-nb demo` runs without any"
         )
-    reasons = list(dict.fromkeys(f"{c.target}: {c.reason}" for c in found.candidates))
+    reasons = list(dict.fromkeys(f"{c.target}: {c.reason}" for c in weighed))
     more = f" (and {len(reasons) - 4} more)" if len(reasons) > 4 else ""
     text = "; ".join(reasons[:4]) + more
     kind = _ERRORS.get(kinds.pop()) if len(kinds) == 1 else None

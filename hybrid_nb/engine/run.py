@@ -139,6 +139,7 @@ class Call:
         )
         self.attempts: list[Attempt] = []
         self.refusals: list[Refusal] = []
+        self.passed: dict[str, str] = {}  # providers that were not asked for now, and why
         self.last: InferenceError | None = None
         self.tries = 0
         self.request_id = new_id()
@@ -274,7 +275,9 @@ class Call:
             return await self.gate.enter(name, slot, asked.request, tokens, self.deadline, patient)
         except Shut as shut:
             self.refusals.append(Refusal(slot, shut.reason, shut_error(slot, shut), shut.until))
+            self.passed[slot.target.provider] = "its breaker is open"
         except Full as full:
+            self.passed[slot.target.provider] = "at its limit"
             # how long nobody knows: then it is waited for in line
             ready = self.clock() + (0.0 if full.wait == FOREVER else full.wait)
             if not patient and ready < self.deadline:
@@ -283,6 +286,7 @@ class Call:
                 self.refusals.append(Refusal(slot, str(full), full_error(slot, full.wait), self.clock() + full.wait))
         except BudgetExceededError as error:
             self.refusals.append(Refusal(slot, str(error), error, None))
+            self.passed[slot.target.provider] = "over the budget"
         return None
 
     def _check_cost(self, asked: Asked) -> None:
@@ -342,6 +346,10 @@ class Call:
             reason += f"; finished what {' and '.join(self.broken.begun)} began"
         if slot and self.race is not None and self.race.won:
             reason += f"; {self.race.told}"
+        asked = {a.provider for a in self.attempts}
+        passed = [f"{name} ({why})" for name, why in self.passed.items() if name not in asked]
+        if slot and passed:
+            reason += f"; not asked: {', '.join(passed)}"
         return Route(chosen, self.plan.candidates, tuple(self.attempts), reason, cut_at)
 
     def _reply(self, winner: Try) -> Reply:

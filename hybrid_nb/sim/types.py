@@ -26,6 +26,7 @@ class Model:
         context: tokens that a prompt may have.
         jitter: ``ttft`` varies by at most this many seconds either way.
         chunk_tokens: tokens in one streamed chunk.
+        vision: whether Ollama's wire lists that it takes pictures.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Model:
     context: int = 8192
     jitter: float = 0.0
     chunk_tokens: int = 1
+    vision: bool = True
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class OllamaWire:
             "template": "{{ .Prompt }}",
             "details": _DETAILS,
             "model_info": {"general.architecture": "simulated", "simulated.context_length": model.context},
-            "capabilities": ["completion", "tools", "vision"],
+            "capabilities": _capabilities(model),
             "modified_at": "2026-01-01T00:00:00Z",
         }
 
@@ -199,7 +199,12 @@ def _tool(function: Json) -> Tool:
 
 def _card(model: Model) -> Json:
     name = model.name if ":" in model.name else f"{model.name}:latest"
-    return {"name": name, "model": name, "size": _SIZE, "digest": "5" * 64, "details": _DETAILS}
+    able = _capabilities(model)
+    return {"name": name, "model": name, "size": _SIZE, "digest": "5" * 64, "details": _DETAILS, "capabilities": able}
+
+
+def _capabilities(model: Model) -> list[str]:
+    return ["completion", "tools", *(["vision"] if model.vision else [])]
 
 
 def _loaded(model: Model) -> Json:

@@ -302,8 +302,12 @@ def build(item: ProviderSettings, environ: Mapping[str, str]) -> Provider:
 
 def with_contexts(provider: Provider, contexts: Mapping[str, int]) -> Provider:
     """The provider with the contexts that the settings give to models of which its server told none."""
-    infos = (replace(info, context=contexts[info.id]) if info.id in contexts else info for info in provider.models)
-    return replace(provider, models=tuple(infos)) if contexts else provider
+
+    def known(info: ModelInfo) -> ModelInfo:
+        told = contexts.get(info.id, contexts.get(info.id.removesuffix(":latest")))  # Ollama's "x" is "x:latest"
+        return info if told is None else replace(info, context=told)
+
+    return replace(provider, models=tuple(map(known, provider.models))) if contexts else provider
 
 
 def _endpoints(item: ProviderSettings, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:

@@ -25,7 +25,7 @@ from hybrid_nb.core.errors import (
     UnsupportedFeatureError,
 )
 from hybrid_nb.router import Router
-from hybrid_nb.sim import Fault, Fleet
+from hybrid_nb.sim import Fault, Fleet, Model, Vendor
 from tests.conftest import WIRES, MakeRouter, at, model_of
 from tests.faults.raw_server import RawServer, answer, chunked, delta, events, finish, said
 
@@ -489,3 +489,18 @@ def test_the_error_of_a_call_knows_its_route(fleet: Fleet, make_router: MakeRout
     with pytest.raises(InferenceError) as caught:
         router.chat("hi", model=model_of("openai"))
     assert caught.value.route.attempts == caught.value.attempts  # type: ignore[attr-defined]
+
+
+def test_a_context_that_is_configured_holds_for_models_that_the_server_lists(make_router: MakeRouter) -> None:
+    model = Model("small", 0.0, float("inf"), context=9, vision=False)
+    with Fleet([Vendor("near", "ollama", (model,), key=None, tier="local")]) as small:
+        item = {k: v for k, v in small.config()["provider"][0].items() if k != "models"}
+        router = make_router([{**item, "context": {"small": 100}}])
+
+        def known() -> tuple[int, bool]:
+            return router.models().loc[0, ["context", "vision"]].to_list()
+
+        assert known() == [100, False]
+        assert "do not fit its context of 100" in router.plan("word " * 500).candidates[0].reason
+        router.update_provider("near", context={"small:latest": 200})
+        assert known() == [200, False]

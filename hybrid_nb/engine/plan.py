@@ -264,6 +264,8 @@ def no_candidate(found: RoutePlan, request: Request) -> HybridNbError:
     text = "; ".join(reasons[:4]) + more
     kind = _ERRORS.get(kinds.pop()) if len(kinds) == 1 else None
     if kind is BudgetExceededError:
+        if request.max_tokens is None and request.max_cost is not None:
+            text += f" (an answer counts as {DEFAULT_OUTPUT:,} tokens: set max_tokens to less, or raise max_cost)"
         estimates = [c.estimate for c in found.candidates if c.estimate is not None]
         return BudgetExceededError(text, request.max_cost, None, min(estimates, default=None))
     return (

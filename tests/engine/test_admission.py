@@ -67,9 +67,12 @@ def test_the_third_of_two_a_minute_goes_elsewhere_at_once(raw: Raw, make_router:
     one, two = raw(GOOD), raw(GOOD)
     router = make_router([at(one, rpm=2), at(two, "b", priority=2)])
     started = time.monotonic()
-    assert [router.chat("hi").provider for _ in range(4)] == ["a", "a", "b", "b"]
+    replies = [router.chat("hi") for _ in range(4)]
+    assert [reply.provider for reply in replies] == ["a", "a", "b", "b"]
     assert time.monotonic() - started < 1
     assert (len(one.seen), len(two.seen)) == (2, 2)
+    told = ["not asked: a (at its limit)" in reply.footer() for reply in replies]
+    assert told == [False, False, True, True]
 
 
 @pytest.mark.parametrize("limit", [{"rpm": 2}, {"tpm": 230}])

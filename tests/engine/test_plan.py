@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from hybrid_nb.core.errors import (
     AuthenticationError,
@@ -182,9 +184,23 @@ def test_max_cost_keeps_what_is_sure_to_be_cheaper() -> None:
     assert order(found) == ["local/m", "cheap/m"]
     assert found.accepted[0].estimate == 0
     assert "over max_cost $0.01" in reasons(found)["dear/m"]
-    error = no_candidate(planned([dear], max_cost="0.01", max_tokens=100), make_request("hi", max_cost="0.01"))
+    limited = {"max_cost": "0.01", "max_tokens": 100}
+    error = no_candidate(planned([dear], **limited), make_request("hi", **limited))
     assert isinstance(error, BudgetExceededError)
     assert (error.limit, error.estimate) == (Decimal("0.01"), pytest.approx(Decimal("0.105")))
+    assert "max_tokens" not in str(error)
+    error = no_candidate(planned([dear], max_cost="0.01"), make_request("hi", max_cost="0.01"))
+    assert "an answer counts as 1,024 tokens: set max_tokens to less" in str(error)
+
+
+def test_other_tiers_are_no_news_to_who_asked_for_one() -> None:
+    providers = [provider("l", tier="local"), provider("c", prices={"m": Price(Decimal(1000), Decimal(1000))})]
+    options = {"tier": "cloud", "max_cost": "0.01"}
+    error = no_candidate(planned(providers, **options), make_request("hi", **options))
+    assert isinstance(error, BudgetExceededError)
+    assert "l/m" not in str(error)
+    nowhere = no_candidate(planned(providers, tier="edge"), make_request("hi", tier="edge"))
+    assert "tier edge was asked for, this is local" in str(nowhere)
 
 
 def test_a_plan_reads_well() -> None:
@@ -194,6 +210,18 @@ def test_a_plan_reads_well() -> None:
     ]  # fmt: skip
     assert list(found.to_frame().columns) == ["provider", "model", "tier", "accepted", "reason", "estimate_usd"]
     assert planned([]).chosen is None
+
+
+def test_a_plan_is_a_table_in_a_cell_with_every_reason_whole() -> None:
+    long = provider("<b>", region="a-region-" + "x" * 90)
+    found = plan(make_request("hi"), Catalogue([provider("a", tier="local"), provider("c"), long], {}, regions=("eu",)))
+    html = found._repr_html_()
+    places = re.findall(r"<tr><td[^>]*>(.*?)</td><td[^>]*>(.*?)</td>", html)
+    assert places == [("1", "a/m"), ("–", "c/m"), ("–", "&lt;b&gt;/m")]
+    assert "x" * 90 in html
+    assert "costs at most" not in html
+    assert "costs at most" in planned([provider("a", tier="local")], max_cost="1")._repr_html_()
+    assert pretty(found) == str(found)
 
 
 def test_the_work_of_a_plan_grows_with_the_targets_that_a_name_means_and_no_more() -> None:

@@ -18,19 +18,21 @@ _KINDS = {
         (
             "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "status_code", "calls", "errors",
             "context", "max_output", "models", "priority", "attempts", "number", "rpm", "unknown_cost",
+            "succeeded",
         ),
         "Int64",
     ),
     **dict.fromkeys(
         (
-            "ttft_s", "latency_s", "seconds", "cost_usd", "saved_usd", "success_rate", "uptime", "input_usd_per_mtok",
-            "output_usd_per_mtok",
+            "ttft_s", "latency_s", "mean_latency_s", "seconds", "cost_usd", "saved_usd", "success_rate", "uptime",
+            "input_usd_per_mtok", "output_usd_per_mtok",
         ),
         "Float64",
     ),
     **dict.fromkeys(("cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted"), "boolean"),
 }  # fmt: skip
 
+TIMES = ("time", "last_check", "last_call", "last_error_at")
 COST_COLUMNS = ("calls", "errors", "input_tokens", "output_tokens", "cost_usd", "unknown_cost", "saved_usd")
 
 
@@ -38,9 +40,9 @@ def frame(rows: Iterable[Any], columns: Sequence[str]) -> pd.DataFrame:
     """A frame of these columns, each with its type, empty ones too."""
     pandas = late("pandas", "frames")
     table = pandas.DataFrame(list(rows), columns=list(columns))
-    kinds = {name: _KINDS.get(name, "string") for name in columns if name not in ("tags", "time", "last_check")}
+    kinds = {name: _KINDS.get(name, "string") for name in columns if name not in ("tags", *TIMES)}
     table = table.astype(kinds)
-    for name in ("time", "last_check"):
+    for name in TIMES:
         if name in columns:
             table[name] = pandas.to_datetime(table[name], unit="s", utc=True).dt.as_unit("ns")
     result: pd.DataFrame = table

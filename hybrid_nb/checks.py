@@ -31,6 +31,7 @@ from hybrid_nb.engine.health import Check
 from hybrid_nb.engine.run import whole
 
 PATIENCE = 5.0  # seconds for one check
+SPENT = 3600.0  # seconds for which one whose allowance is used up is left alone
 _MUTE = (PermissionDeniedError, RateLimitError, QuotaExceededError, InvalidRequestError)  # there, and lists nothing
 
 
@@ -101,7 +102,7 @@ async def check(provider: Provider, transport: Transport, patience: float = PATI
     errors = [answer for answer in answers if isinstance(answer, InferenceError)]
     models = tuple(dict.fromkeys(info.id for listing in good.values() for info in listing.models)) if good else None
     absent = missing(provider, models)
-    waits = [wait for error in errors if (wait := getattr(error, "retry_after", None)) is not None]
+    waits = [wait for error in errors if (wait := asked_to_wait(error)) is not None]
     return Check(
         provider.name,
         now,
@@ -119,6 +120,11 @@ async def check(provider: Provider, transport: Transport, patience: float = PATI
         refused=not good and all(isinstance(error, AuthenticationError) for error in errors),
         retry_after=max(waits, default=None),
     )
+
+
+def asked_to_wait(error: InferenceError) -> float | None:
+    """Seconds for which it is not to be asked; None when it did not say."""
+    return SPENT if isinstance(error, QuotaExceededError) else getattr(error, "retry_after", None)
 
 
 def served(provider: Provider, good: Collection[Endpoint], absent: Collection[str]) -> tuple[str, ...]:

@@ -130,6 +130,7 @@ class Rounds:
         for name in found.told:
             self._health.told(name)
         if found.ask:
+            self._naps.start(now, self._wall(), now + self._patience)
             self._task = asyncio.create_task(self._ask([able[name] for name in found.ask]))
             self._task.add_done_callback(self._asked)
         return found.wait
@@ -148,9 +149,7 @@ class Rounds:
         )
 
     async def _ask(self, providers: Iterable[Provider]) -> None:
-        began = self._clock()
-        self._naps.start(began, self._wall(), began + self._patience)
-        looks = [self._look(provider, began) for provider in providers]
+        looks = [self._look(provider, self._clock()) for provider in providers]
         found = await asyncio.gather(*looks, return_exceptions=True)
         now = self._clock()
         if self._naps.look(now, self._wall()):

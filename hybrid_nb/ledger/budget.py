@@ -18,6 +18,7 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
+from hybrid_nb.core import forks
 from hybrid_nb.core.errors import BudgetExceededError, ConfigError
 from hybrid_nb.ledger.entries import PICO
 from hybrid_nb.ledger.money import Limits, Standing, add, day_of, standing
@@ -232,6 +233,13 @@ class Budget:
         self._sweep_at = 0.0
         self._together = 0  # calls under way that hold a reservation of their own
         self._pool = Pool(ledger, wall, lambda: self._together)
+        forks.afresh(self)
+
+    def forked(self) -> None:
+        """In a forked child: what the parent reserved, its pool too, is the parent's to spend and to settle."""
+        forks.keep(self._pool, self._released)
+        self._released, self._sweep_at, self._together = asyncio.Event(), 0.0, 0
+        self._pool = Pool(self._ledger, self._wall, lambda: self._together)
 
     @property
     def limited(self) -> bool:

@@ -3,27 +3,192 @@
 
 from __future__ import annotations
 
+import asyncio
+import email.utils
+from typing import Any
+
 from hybrid_nb.core.errors import (
+    AuthenticationError,
     ConnectionFailedError,
+    ContentFilterError,
+    ContextLengthError,
+    InvalidRequestError,
+    MalformedResponseError,
     NoProviderAvailableError,
+    PermissionDeniedError,
+    ProviderError,
+    ProviderTimeoutError,
+    QuotaExceededError,
     RateLimitError,
     ServiceUnavailableError,
+    StreamInterruptedError,
 )
-from tests.faults.conduct import Case, good
-from tests.faults.raw_server import RESET, Script, answer
+from tests.faults import scenarios as play
+from tests.faults.conduct import ANSWER, DOWN, WORDS, Case, Way, frames, good, says, streamed
+from tests.faults.raw_server import HANG, RESET, Play, Script, Seen, answer, chunked, delta, events, finish, head, said
+
+MESSAGE = "not now"
+BOOM = {"error": {"message": "boom", "code": 500}}
+SSE = "text/event-stream"
+HALF = b'{"choices": [{"delta": {"content": "\xf0\x9f'
+ONE_TRY = {"retries": 0}
 
 
-def refuse(status: int, *headers: str, message: str = "not now") -> Script:
-    return answer({"error": {"message": message}}, status, "application/json", *headers)
+def refuse(status: int, *headers: str, message: str = MESSAGE, **more: Any) -> Script:
+    """An error in OpenAI's words."""
+    return answer({"error": {"message": message, **more}}, status, "application/json", *headers)
+
+
+def come_back_at(seconds: float) -> Play:
+    """429 with a date."""
+
+    def play(seen: Seen) -> Script:
+        at = asyncio.get_running_loop().wall() + seconds  # type: ignore[attr-defined]
+        return refuse(429, f"Retry-After: {email.utils.formatdate(at, usegmt=True)}")
+
+    return play
+
+
+def begun(words: int, *then: Any, end: bool = False) -> Script:
+    """So many words in packets of their own, then these events."""
+    first, *rest = chunked(*events(*(delta(word) for word in WORDS[:words]), *then), end=end)
+    return [first, *(part for piece in rest for part in (piece, 0.001))]
+
+
+def after(words: int, *then: bytes | float | str) -> Play:
+    """So many words of the answer, then this; unstreamed, half of its body."""
+
+    def play(seen: Seen) -> Script:
+        if not streamed(seen):
+            whole = answer(said(ANSWER))
+            return [whole[0], whole[1][:40], *then]
+        return [*begun(words), *then]
+
+    return play
+
+
+def both(chat: Script, stream: Script) -> Play:
+    """A different script each way."""
+    return lambda seen: stream if streamed(seen) else chat
+
+
+def slowly(before: float, between: float = 0.0, headers: float = 0.0) -> Play:
+    """The answer with pauses: before its headers, before the first word, between words."""
+
+    def play(seen: Seen) -> Script:
+        if not streamed(seen):
+            return [headers + before + between * len(WORDS), *answer(said(ANSWER))]
+        first, *rest = chunked(*frames(WORDS))
+        words = [part for piece in rest[: len(WORDS)] for part in (between, piece)]
+        return [headers, first, before, *words, *rest[len(WORDS) :]]
+
+    return play
+
+
+def interrupted(words: int) -> tuple[type[Exception], str]:
+    return StreamInterruptedError, "".join(WORDS[:words])
+
+
+def broken(name: str, play: Play, words: int, kind: type[Exception], **more: Any) -> list[Case]:
+    """A stream that breaks so after some words: alone, and where another target is free."""
+    alone = Way(kind, interrupted(words))
+    return [
+        Case(name, a=[play], ends=alone, settings=ONE_TRY, **more),
+        Case(f"{name}, another is free", a=[play], b=[good], ends=Way(ANSWER, interrupted(words)), asked=Way("ab", "a"), **more),
+    ]
 
 
 CASES = [
     Case("all well"),
-    Case("429 once, no Retry-After", a=[refuse(429), good], asked="aa"),
+    # --- refused for now
+    Case("429 once", a=[refuse(429), good], asked="aa"),
     Case("429 lasting", a=[refuse(429)], ends=RateLimitError, asked="aaa"),
-    Case("429 once, Retry-After 30", a=[refuse(429, "Retry-After: 30"), good], asked="aa", gaps=[(30, 30)], within=(30, 30)),
+    Case("429, another is free", a=[refuse(429)], b=[good], asked="ab"),
+    Case("429 Retry-After 30 once", a=[refuse(429, "Retry-After: 30"), good], asked="aa", gaps=[(30, 30)]),
+    Case("429 Retry-After 30 lasting", a=[refuse(429, "Retry-After: 30")], ends=RateLimitError, asked="aaa", gaps=[(30, 30)] * 2),
+    Case("429 Retry-After as a date", a=[come_back_at(30), good], asked="aa", gaps=[(29, 30)], within=(29, 30)),
+    Case("429 retry-after-ms 1500", a=[refuse(429, "retry-after-ms: 1500"), good], asked="aa", gaps=[(1.5, 1.5)]),
+    Case("429 Retry-After 30, another is free", a=[refuse(429, "Retry-After: 30")], b=[good], asked="ab"),
+    Case("429 Retry-After past the deadline", a=[refuse(429, "Retry-After: 30")], ends=RateLimitError, options={"timeout": 20}),
+    Case("429 cools down for as long as was asked", a=[play.cooling], b=[good], scenario=play.calls_while_cooling, bound="a only at 0 and after 30 s"),
     Case("500 once", a=[refuse(500), good], asked="aa"),
     Case("500 once, another is free", a=[refuse(500), good], b=[good], asked="ab"),
-    Case("503 lasting, both", a=[refuse(503)], b=[refuse(503)], ends=NoProviderAvailableError, asked="abab"),
-    Case("reset before headers", a=[[RESET], good], b=[good], asked="ab"),
+    Case("503 lasting", a=[refuse(503)], ends=ServiceUnavailableError, asked="aaa"),
+    Case("503 lasting, another is free", a=[refuse(503)], b=[good], asked="ab"),
+    Case("503 Retry-After 5", a=[refuse(503, "Retry-After: 5"), good], asked="aa", gaps=[(5, 5)]),
+    Case("503 lasting, many calls", a=[refuse(503)], scenario=play.many_calls_to_one_that_is_down, bound="5 requests, then none for 60 s"),
+    Case("529 once", a=[refuse(529), good], asked="aa"),
+    Case("529 lasting, another is free", a=[refuse(529)], b=[good], asked="ab"),
+    Case("backoff is jittered", a=[refuse(503), good, good] * 40, scenario=play.jitter, bound="40 waits over all of 0-0.5 s"),
+    # --- no connection
+    Case("reset before headers", a=[[RESET], good], asked="aa"),
+    Case("reset before headers, another is free", a=[[RESET]], b=[good], asked="ab"),
+    Case("closed before headers", a=[[], good], asked="aa"),
+    Case("connection refused", a=[DOWN], ends=ConnectionFailedError, says="refused", asked="aaa"),
+    Case("connection refused, another is free", a=[DOWN], b=[good], asked="ab"),
+    Case("no such host", a_has={"base_url": "http://nowhere.invalid/v1"}, ends=ConnectionFailedError, says="no such host", settings=ONE_TRY, after=""),
+    Case("no such host, another is free", a_has={"base_url": "http://nowhere.invalid/v1"}, b=[good], asked="ab", after="b"),
+    *[Case(f"TLS: {kind} certificate", certificate=kind, ends=ConnectionFailedError, says="TLS to 127.0.0.1 failed", settings=ONE_TRY) for kind in ("self-signed", "expired", "another host's")],
+    Case("TLS: self-signed certificate, another is free", certificate="self-signed", b=[good], asked="ab"),
+    Case("nobody accepts", scenario=play.nobody_accepts, b=[good], bound="b after connect_timeout (10-11 s)"),
+    # --- no answer, or a late one
+    Case("no answer at all", a=[[HANG]], ends=ProviderTimeoutError, asked=Way("a", "aaa"), gaps=Way((), [(30, 30.5), (30, 31)]), within=Way(120, (90, 91.5))),
+    Case("no answer at all, another is free", a=[[HANG]], b=[good], asked="ab", gaps=Way([(60, 60)], [(30, 30)])),
+    Case("no answer, one try", a=[[HANG]], ends=ProviderTimeoutError, says=Way("total timeout", "no first token after 30 s"), settings=ONE_TRY, within=Way(120, 30)),
+    Case("headers, then nothing", a=[[head(200, SSE), HANG]], b=[good], asked="ab", gaps=Way([(60, 60)], [(30, 30)])),
+    Case("pings, but no token", a=[[head(200, SSE), *[b": ping\n\n", 5.0] * 30]], b=[good], asked="ab", gaps=[(30, 30)], ways=("stream",)),
+    Case("slow first token, in time", a=[slowly(25)], b=[good], within=25),
+    Case("slow first token, too late", a=[slowly(35)], b=[good], asked=Way("a", "ab"), gaps=Way((), [(30, 30)]), within=Way(35, 30)),
+    Case("slow headers, in time", a=[slowly(0, headers=25)], b=[good], within=25),
+    Case("slow headers, too late", a=[slowly(0, headers=65)], b=[good], asked="ab", gaps=Way([(60, 60)], [(30, 30)])),
+    Case("a word every 9 s", a=[slowly(0, 9)], b=[good], within=54),
+    Case("a late error leaves time for one more try", a=[[50.0, *refuse(503)]], ends=ProviderTimeoutError, says=Way("total timeout", "no first token"), asked="aaa", gaps=Way([(50, 50.5), (50, 51)], [(30, 30.5), (30, 31)]), within=Way(120, (90, 91.5))),
+    Case("one of its addresses is dead", a=[good], a_has={"endpoints": [{"base_url": "http://127.0.0.1:9/v1"}, {"base_url": "itself"}], "base_url": None}, asked="aa", gaps=[(0, 0)], after=""),
+    # --- streams that break
+    *[Case(f"cut after {k} words", a=[after(k)], ends=Way(ConnectionFailedError, interrupted(k)), settings=ONE_TRY) for k in range(1, 7)],
+    *[Case(f"cut after {k} words, another is free", a=[after(k)], b=[good], ends=Way(ANSWER, interrupted(k)), asked=Way("ab", "a")) for k in range(1, 7)],
+    Case("cut after 0 words, another is free", a=[after(0)], b=[good], asked="ab"),
+    *broken("reset in mid-stream", after(3, RESET), 3, ConnectionFailedError),
+    Case("stall in mid-stream", a=[after(3, HANG)], ends=Way(ProviderTimeoutError, interrupted(3)), settings=ONE_TRY, within=Way(120, 20)),
+    Case("stall in mid-stream, another is free", a=[after(3, HANG)], b=[good], ends=Way(ANSWER, interrupted(3)), asked=Way("ab", "a"), gaps=Way([(60, 60)], ()), within=Way(60, 20)),
+    *broken("malformed chunk", both(answer(b'{"choices": ['), begun(3, b'{"choices": [1, ')), 3, MalformedResponseError),
+    *broken("half a UTF-8 character at the cut", both([head(200), HALF], [*begun(3), *chunked(b"data: " + HALF, end=False)[1:]]), 3, MalformedResponseError),
+    *broken("end without finish", both(answer(b'{"id": 1}'), begun(3, end=True)), 3, MalformedResponseError),
+    *broken("error object, then [DONE]", both(answer(BOOM), begun(3, BOOM, b"[DONE]", end=True)), 3, ServiceUnavailableError),
+    Case("error object before any word", a=[both(answer(BOOM), chunked(*events(BOOM, b"[DONE]")))], b=[good], asked="ab"),
+    # --- what is no answer
+    Case("empty 200", a=[answer(b"")], ends=MalformedResponseError, says="empty", asked="aaa"),
+    Case("empty 200, another is free", a=[answer(b"")], b=[good], asked="ab"),
+    Case("HTML 200", a=[answer(b"<html>Sign in</html>", 200, "text/html")], ends=MalformedResponseError, says="HTML", settings=ONE_TRY),
+    Case("HTML 200, another is free", a=[answer(b"<html>Sign in</html>", 200, "text/html")], b=[good], asked="ab"),
+    Case("wrong content type", a=[both(answer(said(ANSWER), 200, "text/plain"), chunked(*frames(WORDS), kind="text/plain"))], b=[good]),
+    Case("JSON in reply to a stream", a=[answer(said(ANSWER))], b=[good]),
+    Case("duplicate chunk", a=[both(answer(said(ANSWER)), chunked(*frames(("One", *WORDS))))], ends=Way(ANSWER, "One" + ANSWER)),
+    Case("usage missing", a=[both(answer(said(ANSWER, None)), chunked(*events(*map(delta, WORDS), finish(), b"[DONE]")))]),
+    Case("no [DONE], connection stays open", a=[both(answer(said(ANSWER)), [*chunked(*events(*map(delta, WORDS), finish()), end=False), HANG])], within=Way(0, 1)),
+    # --- refused for good
+    Case("bad request", a=[refuse(400)], b=[good], ends=InvalidRequestError),
+    Case("no such model there", a=[refuse(404, message="model not found", code="model_not_found")], b=[good], asked="ab"),
+    Case("context overflow", a=[refuse(400, code="context_length_exceeded")], ends=ContextLengthError),
+    Case("content filter", a=[refuse(400, code="content_filter")], b=[good], ends=ContentFilterError),
+    Case("key revoked", a=[refuse(401)], ends=AuthenticationError, heals=None),
+    Case("key revoked, another is free", a=[refuse(401)], b=[good], asked="ab", heals=None),
+    Case("key revoked, many calls", a=[refuse(401)], b=[good], scenario=play.asked_once_only, heals=None, bound="a once, then b"),
+    Case("forbidden", a=[refuse(403)], ends=PermissionDeniedError),
+    Case("quota", a=[refuse(429, code="insufficient_quota")], ends=QuotaExceededError, heals=3601),
+    Case("quota, another is free", a=[refuse(429, code="insufficient_quota")], b=[good], asked="ab", heals=3601),
+    Case("quota, many calls", a=[refuse(429, code="insufficient_quota")], b=[good], scenario=play.asked_once_only, heals=3601, bound="a once, then b"),
+    # --- nobody is left
+    Case("all down", a=[refuse(503)], b=[refuse(503)], c=[refuse(503)], ends=NoProviderAvailableError, says="all 3 targets failed", asked="abc[abc]{2}"),
+    Case("all down, open breakers", a=[refuse(503)], b=[refuse(503)], scenario=play.all_down, bound="told when to come back"),
+    Case("a fallback that is also broken", a=[refuse(503)], b=[answer(b"")], c=[good], asked="abc"),
+    Case("no failover by option", a=[refuse(503)], b=[good], ends=ServiceUnavailableError, asked="aaa", settings={"failover": False}),
+    Case("no retries by option", a=[refuse(503)], ends=ServiceUnavailableError, settings=ONE_TRY),
+    # --- over time, and many at once
+    Case("a flapping primary", a=[play.flapping], b=[good], scenario=play.sixty_seconds, settings={"breaker_seconds": 5}, bound="single probes, doubling; back when well"),
+    Case("1,000 at once, 30 % faults", a=[play.chance(1)], b=[play.chance(2)], c=[play.chance(3)], scenario=play.a_thousand, settings={"breaker_threshold": 1000}, heals=601, bound="text or typed error"),
+    Case("two at once are allowed, 40 come", a=[slowly(1)], a_has={"max_concurrency": 2}, scenario=play.two_at_once, bound="2 at once, in order, 20 s"),
+    Case("10 a minute are allowed, 15 come", a=[good], a_has={"rpm": 10}, scenario=play.ten_a_minute, bound="10 at once, 5 after 60 s"),
+    Case("a slow reader", a=[says(*(f"{n} " for n in range(2000)))], b=[good], scenario=play.slow_reader, ways=("stream",), bound="others 0 s, nothing lost"),
+    *[Case(f"cancelled {stage}", scenario=play.cancelled(stage), bound="nothing is left", **more) for stage, more in play.STAGES.items()],
 ]  # fmt: skip

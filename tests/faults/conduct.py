@@ -7,6 +7,7 @@ against loopback servers, in virtual time. Then nothing may be left, and when th
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from hybrid_nb.core.errors import HybridNbError, NoProviderAvailableError, StreamInterruptedError
 from hybrid_nb.core.types import Attempt
 from hybrid_nb.portal import portal
+from tests.faults import certificates
 from tests.faults.raw_server import Play, RawServer, Script, Seen, answer, chunked, delta, events, finish, said
 from tests.faults.virtual import VirtualLoop, virtual_router
 
@@ -26,8 +28,9 @@ SEED = 7
 EXACT = 0.02  # seconds: the clock stands still while work is done, but commits may wait for company
 DELAY, LONGEST = 0.5, 8.0  # the shipped retry_delay, and the longest backoff
 PRICES = {"input": 1.0, "output": 2.0}
+NOT_REACHED = re.compile("no connection to|no such host|TLS to")
 LIST: Script = answer({"object": "list", "data": [{"id": "m", "object": "model"}]})
-DOWN: Play = [b"down"]  # nobody listens
+DOWN: Play = [b"down"]  # nobody listens: for all of a case, or until `turn`
 
 
 class Way(NamedTuple):
@@ -64,9 +67,9 @@ class Case:
     """What the servers do, and what must happen. Times are virtual seconds.
 
     `a`, `b`, `c` are played request by request, the last play for ever. `ends` is the text or the type of error;
-    `asked` the providers of the attempts in order; `gaps` the bounds of the time between two attempts as the servers
+    `asked` a pattern of the providers of the attempts in order; `gaps` the bounds of the time between two attempts as the servers
     saw them (None: at once to a fresh target, within the backoff's bound to one asked before); `within` the bounds of
-    the call's time. `heals` is the time after which all targets must be asked again, None: after a health check.
+    the call's time, or the time itself (None: the sum of the gaps). `heals` is the time after which all targets must be asked again, None: after a health check.
     """
 
     name: str
@@ -77,12 +80,13 @@ class Case:
     says: Any = ""  # a pattern that the error's text has
     asked: Any = "a"
     gaps: Any = None
-    within: Any = (0.0, 0.0)
+    within: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     a_has: Mapping[str, Any] = field(default_factory=dict)
     b_has: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    certificate: str = ""  # that `a` shows at first
     ways: Sequence[str] = ("chat", "stream")
     heals: float | None = 61.0
     after: str = "abc"  # the providers that must be well afterwards
@@ -167,6 +171,7 @@ class Stage:
         self.folder = folder
         self.servers: dict[str, Stand] = {}
         self.asked = 0  # calls
+        self.rows_may_lack = 0  # of calls that were cancelled before they began
         self.threads = running_threads()
 
     # --- what scenarios use ---
@@ -199,8 +204,11 @@ class Stage:
     # --- up and down ---
 
     async def _up(self) -> None:
+        if self.case.certificate:
+            os.environ["SSL_CERT_FILE"] = str(certificates.write(self.folder))
         for name, plays in self.case.providers.items():
-            tls = server_tls(self.folder) if self._has(name).get("tls") else None
+            wrong = self.case.certificate if name == "a" else ""
+            tls = certificates.context(self.folder, wrong) if wrong else None
             self.servers[name] = server = Stand(list(plays), tls=tls)
             await server.start()
             if plays[0] is DOWN:
@@ -210,7 +218,10 @@ class Stage:
         return {"a": self.case.a_has, "b": self.case.b_has}.get(name, {})
 
     def _provider(self, name: str, number: int) -> dict[str, Any]:
-        has = {key: value for key, value in self._has(name).items() if key != "tls"}
+        has = dict(self._has(name))
+        if "endpoints" in has:
+            own = self.servers[name].url
+            has["endpoints"] = [{"base_url": own} if e["base_url"] == "itself" else e for e in has["endpoints"]]
         return {
             "name": name, "type": "custom", "base_url": self.servers[name].url, "models": ["m"], "tier": "cloud",
             "prices": {"m": PRICES}, "api_key": f"key-of-{name}", "priority": number, **has,
@@ -238,8 +249,10 @@ class Stage:
             portal().run(asyncio.sleep(0.001))
             wrong_at_end = self._open()
             portal().run(self._down())
+            if self.case.certificate:
+                os.environ.pop("SSL_CERT_FILE", None)
         wrong = [*told.wrong, *left, *well, *wrong_at_end]
-        bound = self.case.bound or bound_of(self.case, self.way)
+        bound = self.case.bound or bound_of(self.case, self.way, told.attempts)
         return Row(
             self.case.name, self.way, told.outcome, told.attempts, told.spacing, f"{told.seconds:.2f}", bound,
             "; ".join(wrong) or "ok",
@@ -251,23 +264,27 @@ class Stage:
 
     async def _play(self) -> Told:
         if self.case.scenario is not None:
-            return await self.case.scenario(self)
+            began = self.loop.time()
+            try:
+                return await self.case.scenario(self)
+            except Exception as error:
+                return Told("broke", "", "-", self.loop.time() - began, [f"the scenario broke: {error!r}"])
         ended = await self.ask(**self.case.options)
         gaps = [later.started - one.started for one, later in zip(ended.attempts, ended.attempts[1:], strict=False)]
         wrong = [*judge(self.case, self.way, ended, gaps), *self._as_seen(ended, gaps)]
         return Told(ended.outcome, ended.asked, spaced(gaps), ended.seconds, wrong)
 
     def _as_seen(self, ended: Ended, gaps: Sequence[float]) -> list[str]:
-        """The servers must have seen what the attempts tell, where a request came through."""
+        """The servers must have seen what the attempts tell, where they could be reached."""
         arrivals = self.arrivals()
-        if len(arrivals) < len(ended.attempts) and not set(ended.asked) <= {name for _, name in arrivals}:
-            return []  # one could not be reached
         seen = "".join(name for _, name in arrivals)
+        reached = "".join(one.provider for one in ended.attempts if not NOT_REACHED.search(one.error or ""))
+        if sorted(seen) != sorted(reached):
+            return [f"the servers saw {seen!r}, told was {reached!r}"]
         between = [b - a for (a, _), (b, _) in zip(arrivals, arrivals[1:], strict=False)]
-        wrong = [] if sorted(seen) == sorted(ended.asked) else [f"the servers saw {seen!r}, told was {ended.asked!r}"]
         if len(between) == len(gaps) and any(abs(a - b) > EXACT for a, b in zip(gaps, between, strict=True)):
-            wrong.append(f"the servers saw gaps of {spaced(between)}, told was {spaced(gaps)}")
-        return wrong
+            return [f"the servers saw gaps of {spaced(between)}, told was {spaced(gaps)}"]
+        return []
 
     # --- what may not be left ---
 
@@ -289,7 +306,7 @@ class Stage:
         if self.router._ledger.rows("SELECT id FROM reservations"):
             wrong.append("a reservation is held")
         rows = self.router._ledger.rows("SELECT status, COUNT(*) FROM calls GROUP BY 1")
-        if sum(count for _, count in rows) != self.asked:
+        if not self.asked - self.rows_may_lack <= sum(count for _, count in rows) <= self.asked:
             wrong.append(f"{self.asked} calls, but rows {rows}")
         unclosed = [name for name, server in self.servers.items() for seen in server.seen if seen.closed is None]
         return [*wrong, *([f"connections still busy: {unclosed}"] if unclosed else [])]
@@ -306,6 +323,8 @@ class Stage:
         for server in self.servers.values():
             await server.turn(good)
             server.seen.clear()
+            if server.tls is not None:
+                server.tls.load_cert_chain(self.folder / "good.pem")
         await self.loop.leap(self.case.heals or 0.0)
 
     async def _good(self) -> list[str]:
@@ -335,12 +354,12 @@ def judge(case: Case, way: str, ended: Ended, gaps: Sequence[float]) -> list[str
     """What is wrong with how a call ended."""
     wrong = judge_outcome(of(case.ends, way), of(case.says, way), ended)
     asked = of(case.asked, way)
-    if ended.asked != asked:
+    if not re.fullmatch(asked, ended.asked):
         wrong.append(f"asked {ended.asked!r}, not {asked!r}")
-    for number, (gap, (least, most)) in enumerate(zip(gaps, gap_bounds(case, way), strict=False)):
+    for number, (gap, (least, most)) in enumerate(zip(gaps, gap_bounds(case, way, ended.asked), strict=False)):
         if not least - EXACT <= gap <= most + EXACT:
             wrong.append(f"gap {number + 1} is {gap:.3f} s, not {least:g} to {most:g}")
-    least, most = time_bounds(case, way)
+    least, most = time_bounds(case, way, ended.asked)
     if not least - EXACT <= ended.seconds <= most + EXACT:
         wrong.append(f"it took {ended.seconds:.3f} s, not {least:g} to {most:g}")
     return wrong
@@ -363,12 +382,11 @@ def judge_outcome(ends: Any, pattern: str, ended: Ended) -> list[str]:
     return wrong
 
 
-def gap_bounds(case: Case, way: str) -> list[tuple[float, float]]:
+def gap_bounds(case: Case, way: str, asked: str) -> list[tuple[float, float]]:
     """Of the time between two attempts: as the case says, else at once to a fresh target, and the backoff's bound."""
     told = of(case.gaps, way)
     if told is not None:
         return list(told)
-    asked = of(case.asked, way)
     delay = case.settings.get("retry_delay", DELAY)
     return [
         (0.0, min(LONGEST, delay * 2 ** (number - 1)) if asked[number] in asked[:number] else 0.0)
@@ -376,17 +394,19 @@ def gap_bounds(case: Case, way: str) -> list[tuple[float, float]]:
     ]
 
 
-def time_bounds(case: Case, way: str) -> tuple[float, float]:
-    """Of the whole call; at least what the attempts take."""
-    least, most = of(case.within, way)
-    return least, max(most, sum(bound for _, bound in gap_bounds(case, way)))
+def time_bounds(case: Case, way: str, asked: str) -> tuple[float, float]:
+    """Of the whole call: as the case says, else what the waits between its attempts may take."""
+    told = of(case.within, way)
+    if told is None:
+        return 0.0, sum(bound for _, bound in gap_bounds(case, way, asked))
+    return told if isinstance(told, tuple) else (told, told)
 
 
-def bound_of(case: Case, way: str) -> str:
-    least, most = time_bounds(case, way)
-    gaps = ", ".join(f"{a:g}-{b:g}" if a != b else f"{a:g}" for a, b in gap_bounds(case, way))
-    when = f"{least:g}-{most:g} s" if least else f"<= {most:g} s"
-    return f"{of(case.asked, way)}; {when}" + (f"; gaps {gaps}" if gaps else "")
+def bound_of(case: Case, way: str, asked: str) -> str:
+    least, most = time_bounds(case, way, asked)
+    gaps = " ".join(f"{a:g}-{b:g}" if a != b else f"{a:g}" for a, b in gap_bounds(case, way, asked))
+    when = f"{least:g}-{most:g}" if least != most else f"{most:g}"
+    return f"{of(case.asked, way)} in {when} s" + (f", gaps {gaps}" if gaps else "")
 
 
 def spaced(gaps: Sequence[float]) -> str:
@@ -421,8 +441,3 @@ def scorecard(rows: Sequence[Row]) -> str:
     bad = sum(row.verdict != "ok" for row in rows)
     return "\n".join([*told, f"{len(rows)} plays, {len(rows) - bad} as they must be, {bad} not"])
 
-
-def server_tls(folder: Path) -> Any:
-    from tests.faults.certificates import server_context
-
-    return server_context(folder)

@@ -189,8 +189,16 @@ class RawServer:
                 return False
             elif step == KEEP:
                 return True
-            else:
-                await asyncio.sleep(float(step))
+            elif await self._pause(float(step), reader):
+                return False
+        return False
+
+    @staticmethod
+    async def _pause(seconds: float, reader: asyncio.StreamReader) -> bool:
+        """Wait; True when the client went away meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await reader.read(1) == b""
         return False
 
 

@@ -18,7 +18,7 @@ from hybrid_nb.portal import Portal
 from hybrid_nb.router import Router
 
 GRACE = 0.002  # real seconds without any event before time may jump
-JUMP = 1.0  # seconds at most, so that a long wait ends only after many looks: a late packet is not taken for none
+JUMP = 2.0  # seconds at most, so that a long wait ends only after many looks: a late packet is not taken for none
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[name-defined, misc, valid-type]

@@ -16,16 +16,20 @@ from hybrid_nb.core.errors import (
     MalformedResponseError,
     NoProviderAvailableError,
     PermissionDeniedError,
-    ProviderError,
     ProviderTimeoutError,
     QuotaExceededError,
     RateLimitError,
     ServiceUnavailableError,
     StreamInterruptedError,
 )
+from hybrid_nb.sim import Fault
+from hybrid_nb.sim.desk import WIRES as WIRE
+from hybrid_nb.sim.faults import Scene, effect
+from hybrid_nb.sim.types import Answer
 from tests.faults import scenarios as play
 from tests.faults.conduct import ANSWER, DOWN, WORDS, Case, Way, frames, good, says, streamed
 from tests.faults.raw_server import HANG, RESET, Play, Script, Seen, answer, chunked, delta, events, finish, head, said
+from tests.faults.vendors import STAMP, vendor
 
 MESSAGE = "not now"
 BOOM = {"error": {"message": "boom", "code": 500}}
@@ -94,8 +98,32 @@ def broken(name: str, play: Play, words: int, kind: type[Exception], **more: Any
     alone = Way(kind, interrupted(words))
     return [
         Case(name, a=[play], ends=alone, settings=ONE_TRY, **more),
-        Case(f"{name}, another is free", a=[play], b=[good], ends=Way(ANSWER, interrupted(words)), asked=Way("ab", "a"), **more),
+        Case(
+            f"{name}, another is free",
+            a=[play],
+            b=[good],
+            ends=Way(ANSWER, interrupted(words)),
+            asked=Way("ab", "a"),
+            **more,
+        ),
     ]
+
+
+WIRES = ("openai", "anthropic", "gemini", "ollama")
+BEFORE = ("status", "quota", "reset", "silence", "empty200", "html200", "json_error_200")  # faults before any word
+MIDDLE = ("cut", "stall", "malformed_chunk", "error_in_stream", "error_then_done", "raw_error", "invalid_utf8")
+NO_FAULT = ("no_done", "no_usage", "wrong_content_type", "slow_first", "split_bytes", "u2028")
+
+
+def on(wire: str, kind: str, **more: Any) -> Case:
+    """A fault of the simulated vendors on one wire, and another of the same kind that is free."""
+    fault = Fault(kind, after_tokens=3, seconds=20.0 if kind == "slow_first" else 0.0)
+    text = effect(fault).answer(Answer(WORDS), fault, Scene(WIRE[wire], STAMP)).text if kind in NO_FAULT else ANSWER
+    has = {"a_has": {"type": wire}, "b_has": {"type": wire}, "ends": text}
+    heals = 3601.0 if kind == "quota" else 61.0
+    return Case(
+        f"{kind} @{wire}", a=[vendor(wire, fault)], b=[vendor(wire)], well=vendor(wire), heals=heals, **{**has, **more}
+    )
 
 
 CASES = [
@@ -110,7 +138,7 @@ CASES = [
     Case("429 retry-after-ms 1500", a=[refuse(429, "retry-after-ms: 1500"), good], asked="aa", gaps=[(1.5, 1.5)]),
     Case("429 Retry-After 30, another is free", a=[refuse(429, "Retry-After: 30")], b=[good], asked="ab"),
     Case("429 Retry-After past the deadline", a=[refuse(429, "Retry-After: 30")], ends=RateLimitError, options={"timeout": 20}),
-    Case("429 cools down for as long as was asked", a=[play.cooling], b=[good], scenario=play.calls_while_cooling, bound="a only at 0 and after 30 s"),
+    Case("429 cools down for as long as was asked", a=[refuse(429, "Retry-After: 30")], b=[good], scenario=play.calls_while_cooling, bound="a only at 0 and after 30 s"),
     Case("500 once", a=[refuse(500), good], asked="aa"),
     Case("500 once, another is free", a=[refuse(500), good], b=[good], asked="ab"),
     Case("503 lasting", a=[refuse(503)], ends=ServiceUnavailableError, asked="aaa"),
@@ -178,6 +206,10 @@ CASES = [
     Case("quota", a=[refuse(429, code="insufficient_quota")], ends=QuotaExceededError, heals=3601),
     Case("quota, another is free", a=[refuse(429, code="insufficient_quota")], b=[good], asked="ab", heals=3601),
     Case("quota, many calls", a=[refuse(429, code="insufficient_quota")], b=[good], scenario=play.asked_once_only, heals=3601, bound="a once, then b"),
+    # --- the same on every wire
+    *[on(wire, kind, asked="ab", gaps=Way([(60, 60)], [(30, 30)]) if kind == "silence" else None) for kind in BEFORE for wire in WIRES],
+    *[on(wire, kind, ends=Way(ANSWER, StreamInterruptedError), asked=Way("ab", "a"), gaps=Way([(60, 60)] if kind == "stall" else None, ()), within=Way(None, (0, 20 if kind == "stall" else 0.1))) for kind in MIDDLE for wire in WIRES],
+    *[on(wire, kind, within=(0, 21 if kind == "slow_first" else 1)) for kind in NO_FAULT for wire in WIRES],
     # --- nobody is left
     Case("all down", a=[refuse(503)], b=[refuse(503)], c=[refuse(503)], ends=NoProviderAvailableError, says="all 3 targets failed", asked="abc[abc]{2}"),
     Case("all down, open breakers", a=[refuse(503)], b=[refuse(503)], scenario=play.all_down, bound="told when to come back"),
@@ -185,7 +217,7 @@ CASES = [
     Case("no failover by option", a=[refuse(503)], b=[good], ends=ServiceUnavailableError, asked="aaa", settings={"failover": False}),
     Case("no retries by option", a=[refuse(503)], ends=ServiceUnavailableError, settings=ONE_TRY),
     # --- over time, and many at once
-    Case("a flapping primary", a=[play.flapping], b=[good], scenario=play.sixty_seconds, settings={"breaker_seconds": 5}, bound="single probes, doubling; back when well"),
+    Case("a flapping primary", b=[good], scenario=play.sixty_seconds, settings={"breaker_seconds": 5}, bound="single probes, doubling; back when well"),
     Case("1,000 at once, 30 % faults", a=[play.chance(1)], b=[play.chance(2)], c=[play.chance(3)], scenario=play.a_thousand, settings={"breaker_threshold": 1000}, heals=601, bound="text or typed error"),
     Case("two at once are allowed, 40 come", a=[slowly(1)], a_has={"max_concurrency": 2}, scenario=play.two_at_once, bound="2 at once, in order, 20 s"),
     Case("10 a minute are allowed, 15 come", a=[good], a_has={"rpm": 10}, scenario=play.ten_a_minute, bound="10 at once, 5 after 60 s"),

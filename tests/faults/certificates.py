@@ -17,7 +17,9 @@ DAY = dt.timedelta(days=1)
 _key = cache(lambda name: ec.generate_private_key(ec.SECP256R1()))
 
 
-def _certificate(name: str, issuer: str, host: str | None = "127.0.0.1", until: dt.datetime = TODAY + DAY) -> x509.Certificate:
+def _certificate(
+    name: str, issuer: str, host: str | None = "127.0.0.1", until: dt.datetime = TODAY + DAY
+) -> x509.Certificate:
     subject, by = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in (name, issuer))
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(by).public_key(_key(name).public_key())
     made = made.serial_number(x509.random_serial_number()).not_valid_before(TODAY - 9 * DAY).not_valid_after(until)

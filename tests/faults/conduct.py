@@ -7,6 +7,7 @@ against loopback servers, in virtual time. Then nothing may be left, and when th
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import threading
@@ -27,6 +28,7 @@ ANSWER = "".join(WORDS)
 SEED = 7
 EXACT = 0.02  # seconds: the clock stands still while work is done, but commits may wait for company
 DELAY, LONGEST = 0.5, 8.0  # the shipped retry_delay, and the longest backoff
+ROOTS = {"custom": "/v1", "openai": "/v1", "anthropic": "", "gemini": "/v1beta", "ollama": ""}  # of their addresses
 PRICES = {"input": 1.0, "output": 2.0}
 NOT_REACHED = re.compile("no connection to|no such host|TLS to")
 LIST: Script = answer({"object": "list", "data": [{"id": "m", "object": "model"}]})
@@ -45,7 +47,7 @@ def of(value: Any, way: str) -> Any:
 
 
 def streamed(seen: Seen) -> bool:
-    return seen.path.endswith("streamGenerateContent?alt=sse") or bool(seen.json.get("stream"))
+    return bool(seen.json.get("stream"))
 
 
 def frames(words: Sequence[str]) -> list[bytes]:
@@ -66,10 +68,11 @@ good = says(*WORDS)
 class Case:
     """What the servers do, and what must happen. Times are virtual seconds.
 
-    `a`, `b`, `c` are played request by request, the last play for ever. `ends` is the text or the type of error;
-    `asked` a pattern of the providers of the attempts in order; `gaps` the bounds of the time between two attempts as the servers
-    saw them (None: at once to a fresh target, within the backoff's bound to one asked before); `within` the bounds of
-    the call's time, or the time itself (None: the sum of the gaps). `heals` is the time after which all targets must be asked again, None: after a health check.
+    `a`, `b`, `c` are played request by request, the last play for ever. `ends` is the text or the type of error (or
+    type and text shown), `asked` a pattern of the providers of the attempts in order. `gaps` bounds the times between
+    two attempts as the servers saw them (None: at once to a fresh target, within the backoff's bound to one that was
+    asked before), `within` the call's time, or is the time itself (None: the sum of the gaps). `heals` is the time
+    after which every target must be well again, None: after a health check.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Case:
     heals: float | None = 61.0
     after: str = "abc"  # the providers that must be well afterwards
     scenario: Callable[[Stage], Awaitable[Told]] | None = None
+    well: Play = good  # what all servers play when they are well again
     bound: str = ""  # of a scenario, in words
     xfail: str = ""  # what is wrong in the engine
 
@@ -219,11 +223,11 @@ class Stage:
 
     def _provider(self, name: str, number: int) -> dict[str, Any]:
         has = dict(self._has(name))
+        url = self.servers[name].url.removesuffix("/v1") + ROOTS[has.get("type", "custom")]
         if "endpoints" in has:
-            own = self.servers[name].url
-            has["endpoints"] = [{"base_url": own} if e["base_url"] == "itself" else e for e in has["endpoints"]]
+            has["endpoints"] = [{"base_url": url} if e["base_url"] == "itself" else e for e in has["endpoints"]]
         return {
-            "name": name, "type": "custom", "base_url": self.servers[name].url, "models": ["m"], "tier": "cloud",
+            "name": name, "type": "custom", "base_url": url, "models": ["m"], "tier": "cloud",
             "prices": {"m": PRICES}, "api_key": f"key-of-{name}", "priority": number, **has,
         }  # fmt: skip
 
@@ -254,7 +258,7 @@ class Stage:
         wrong = [*told.wrong, *left, *well, *wrong_at_end]
         bound = self.case.bound or bound_of(self.case, self.way, told.attempts)
         return Row(
-            self.case.name, self.way, told.outcome, told.attempts, told.spacing, f"{told.seconds:.2f}", bound,
+            self.case.name, self.way, told.outcome, told.attempts, told.spacing, f"{told.seconds:.1f}", bound,
             "; ".join(wrong) or "ok",
         )  # fmt: skip
 
@@ -281,7 +285,7 @@ class Stage:
         reached = "".join(one.provider for one in ended.attempts if not NOT_REACHED.search(one.error or ""))
         if sorted(seen) != sorted(reached):
             return [f"the servers saw {seen!r}, told was {reached!r}"]
-        between = [b - a for (a, _), (b, _) in zip(arrivals, arrivals[1:], strict=False)]
+        between = [b - a for (a, _), (b, _) in itertools.pairwise(arrivals)]
         if len(between) == len(gaps) and any(abs(a - b) > EXACT for a, b in zip(gaps, between, strict=True)):
             return [f"the servers saw gaps of {spaced(between)}, told was {spaced(gaps)}"]
         return []
@@ -296,9 +300,10 @@ class Stage:
         tasks = [t.get_coro() for t in asyncio.all_tasks() if t is not mine and t not in serving]
         gate = self.router._gate
         wrong = [f"tasks are left: {tasks}"] if tasks else []
-        for lane in gate._lanes.values():
-            if lane.limits.running or lane.waiting:
-                wrong.append(f"a limit is held: {lane.limits.running} running, {lane.waiting} waiting")
+        held = [(lane.limits.running, lane.waiting) for lane in gate._lanes.values()]
+        wrong += [
+            f"a limit is held: {running} running, {waiting} waiting" for running, waiting in held if running or waiting
+        ]
         if any(b.probing for b in (*gate._keys.values(), *gate._targets.values())):
             wrong.append("a probe is held")
         if gate.latency.flying:
@@ -321,7 +326,7 @@ class Stage:
 
     async def _heal(self) -> None:
         for server in self.servers.values():
-            await server.turn(good)
+            await server.turn(self.case.well)
             server.seen.clear()
             if server.tls is not None:
                 server.tls.load_cert_chain(self.folder / "good.pem")
@@ -427,17 +432,25 @@ def play(loop: VirtualLoop, folder: Path, case: Case, way: str) -> Row:
 
 
 def scorecard(rows: Sequence[Row]) -> str:
-    """The rows as a table; both ways in one line where they are alike."""
-    lines: list[tuple[str, ...]] = [tuple(Row._fields)]
+    """The rows as a table; both ways, and all wires, in one line where they are alike."""
+    lines: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
-        shown = tuple(row._replace(verdict=row.verdict if len(row.verdict) < 60 else row.verdict[:57] + "..."))
-        before = lines[-1]
-        if before[:1] + before[2:] == shown[:1] + shown[2:]:
-            lines[-1] = (before[0], "both", *before[2:])
-        else:
-            lines.append(shown)
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    told = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        base, _, wire = row.case.partition(" @")
+        shown = row.verdict if len(row.verdict) < 60 else row.verdict[:57] + "..."
+        lines.setdefault((base, *row[2:-1], shown), []).append(f"{wire} {row.way}".strip())
+    table = [tuple(Row._fields), *((key[0], _ways(ways), *key[1:]) for key, ways in lines.items())]
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    told = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
     bad = sum(row.verdict != "ok" for row in rows)
     return "\n".join([*told, f"{len(rows)} plays, {len(rows) - bad} as they must be, {bad} not"])
 
+
+def _ways(ways: Sequence[str]) -> str:
+    """ "chat", "stream" or "both", and of how many wires when there are several."""
+    wires = list(dict.fromkeys(way.rpartition(" ")[0] for way in ways))
+    kinds = list(dict.fromkeys(way.rpartition(" ")[2] for way in ways))
+    told = "both" if len(kinds) == 2 else kinds[0]
+    if wires == [""]:
+        return told
+    whole = len(ways) == len(wires) * len(kinds)
+    return f"{told}, {'/'.join(wires) if len(wires) < 4 else '4 wires'}" if whole else ", ".join(ways)

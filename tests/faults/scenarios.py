@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid_nb.core.errors import HybridNbError, NoProviderAvailableError, StreamInterruptedError
-from tests.faults.conduct import ANSWER, WORDS, Ended, Stage, Told, frames, good, streamed
-from tests.faults.raw_server import HANG, RESET, Play, Script, Seen, answer, chunked, delta, events, head, said
+from tests.faults.conduct import ANSWER, WORDS, Ended, Stage, Told, good, streamed
+from tests.faults.raw_server import HANG, RESET, Play, Script, Seen, answer, chunked, delta, events, head
 
 Scenario = Callable[[Stage], Awaitable[Told]]
 
@@ -38,10 +38,6 @@ def refused(status: int, *headers: str) -> Script:
 
 
 # --- cool-downs and breakers --------------------------------------------------------------------------------
-
-
-def cooling(seen: Seen) -> Script:
-    return refused(429, "Retry-After: 30")
 
 
 async def calls_while_cooling(stage: Stage) -> Told:
@@ -115,7 +111,6 @@ async def all_down(stage: Stage) -> Told:
     return told(stage, [*ended, last], wrong, began)
 
 
-_born: dict[int, float] = {}
 UPS = ((20.0, 40.0), (50.0, 1e9))  # seconds in which the flapping one is well
 
 
@@ -123,16 +118,15 @@ def _well(at: float) -> bool:
     return any(start <= at < end for start, end in UPS)
 
 
-def flapping(seen: Seen) -> Script:
+def flapping(began: float) -> Play:
     """Down for 20 s, well for 20, down for 10, well."""
-    started = _born.setdefault(id(asyncio.current_task().get_loop()), seen.at)  # type: ignore[union-attr]
-    return good(seen) if _well(seen.at - started) else refused(503)  # type: ignore[operator]
+    return lambda seen: good(seen) if _well(seen.at - began) else refused(503)  # type: ignore[operator]
 
 
 async def sixty_seconds(stage: Stage) -> Told:
     """Four calls at once, every quarter of a second, for 70 s."""
     began = now()
-    _born[id(stage.loop)] = began
+    stage.servers["a"].play(flapping(began))
     ended: list[Ended] = []
     while now() < began + 70:
         ended += await asyncio.gather(*(stage.ask() for _ in range(4)))
@@ -200,8 +194,8 @@ def _half(seen: Seen) -> Script:
 
 
 FAULTS: tuple[Play, ...] = (
-    refused(500), refused(503), refused(429), refused(429, "retry-after-ms: 200"), [RESET], [], answer(b""), _half, _half,
-    answer(b"<html></html>", 200, "text/html"), [HANG], lambda seen: [*_half(seen), HANG], [5.0, *refused(503)],
+    refused(500), refused(503), refused(429), refused(429, "retry-after-ms: 200"), [RESET], [], answer(b""), _half,
+    _half, answer(b"<html></html>", 200, "text/html"), [HANG], lambda seen: [*_half(seen), HANG], [5.0, *refused(503)],
 )  # fmt: skip
 
 
@@ -323,7 +317,9 @@ def cancelled(stage_name: str) -> Scenario:
             else:
                 await _cancel(stage, 0 if stage_name == "before anything" else 5, wrong)
         await asyncio.sleep(0.01)
-        wrong += [f"{name} did not see the close" for name, s in stage.servers.items() for one in s.seen if one.closed is None]
+        wrong += [
+            f"{name} did not see the close" for name, s in stage.servers.items() for one in s.seen if one.closed is None
+        ]
         return Told("cancelled", "".join(name for _, name in stage.arrivals()), "-", now() - began, wrong)
 
     return scenario
@@ -394,5 +390,5 @@ async def _cancel_while_locked(stage: Stage, wrong: list[str]) -> None:
         other.execute("ROLLBACK")
         other.close()
     give_up = time.monotonic() + 10
-    while stage.loop.threads and time.monotonic() < give_up:  # its thread is real, so the wait is
+    while stage.loop.threads and time.monotonic() < give_up:  # noqa: ASYNC110 - its thread is real, so the wait is
         await asyncio.sleep(0.001)

@@ -19,7 +19,12 @@ def loop() -> Iterator[VirtualLoop]:
 
 
 PLAYS = [
-    pytest.param(case, way, id=f"{case.name}-{way}", marks=pytest.mark.xfail(strict=True, reason=case.xfail) if case.xfail else ())
+    pytest.param(
+        case,
+        way,
+        id=f"{case.name}-{way}",
+        marks=pytest.mark.xfail(strict=True, reason=case.xfail) if case.xfail else (),
+    )
     for case in CASES
     for way in case.ways
 ]

@@ -98,5 +98,7 @@ def virtual_portal() -> Iterator[VirtualLoop]:
 
 def virtual_router(loop: VirtualLoop, config: Any, seed: int) -> Router:
     """A router whose clocks are the loop's, and whose chance is seeded."""
-    kind = type("VirtualRouter", (Router,), {"_clock": staticmethod(loop.time), "_wall": staticmethod(loop.wall), "_seed": seed})
+    kind = type(
+        "VirtualRouter", (Router,), {"_clock": staticmethod(loop.time), "_wall": staticmethod(loop.wall), "_seed": seed}
+    )
     return kind(config)  # type: ignore[no-any-return]

@@ -175,6 +175,7 @@ class Stage:
         self.folder = folder
         self.servers: dict[str, Stand] = {}
         self.asked = 0  # calls
+        self.attempts = 0  # that their routes tell of
         self.rows_may_lack = 0  # of calls that were cancelled before they began
         self.threads = running_threads()
 
@@ -199,6 +200,7 @@ class Stage:
             attempts = reply.route.attempts
         except HybridNbError as caught:
             error, attempts = caught, getattr(caught, "attempts", ())
+        self.attempts += len(attempts)
         return Ended("".join(parts), error, attempts, self.loop.time() - started)
 
     def arrivals(self) -> list[tuple[float, str]]:
@@ -313,8 +315,20 @@ class Stage:
         rows = self.router._ledger.rows("SELECT status, COUNT(*) FROM calls GROUP BY 1")
         if not self.asked - self.rows_may_lack <= sum(count for _, count in rows) <= self.asked:
             wrong.append(f"{self.asked} calls, but rows {rows}")
+        wrong += self._money()
         unclosed = [name for name, server in self.servers.items() for seen in server.seen if seen.closed is None]
         return [*wrong, *([f"connections still busy: {unclosed}"] if unclosed else [])]
+
+    def _money(self) -> list[str]:
+        """What was spent is what the attempts cost; more where nobody knows what one cost."""
+        spent = self.router._ledger.rows("SELECT COALESCE(SUM(amount), 0) FROM spend")[0][0]
+        cost, unknown, rows = self.router._ledger.rows(
+            "SELECT COALESCE(SUM(cost_usd), 0), COUNT(*) - COUNT(cost_usd), COUNT(*) FROM attempts"
+        )[0]
+        wrong = [] if spent == cost or (unknown and spent > cost) else [f"spent {spent}, the attempts cost {cost}"]
+        if rows < self.attempts:
+            wrong.append(f"{rows} rows of attempts, told were {self.attempts}")
+        return wrong
 
     def _well(self) -> list[str]:
         """With good servers and after the time to heal, every target answers at its first try."""

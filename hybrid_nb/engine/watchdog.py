@@ -67,8 +67,9 @@ class Watchdog:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        task, self._task = self._task, None  # the task goes on: who gives up now comes too late
         if self._fired is None:
             return
         # someone else's cancellation, which came as well, still counts
-        if self._task is not None and self._task.uncancel() == 0 and kind in (asyncio.CancelledError, None):
+        if task is not None and task.uncancel() == 0 and kind in (asyncio.CancelledError, None):
             raise self._fired from None

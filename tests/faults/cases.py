@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from hybrid_nb.core.errors import (
@@ -36,6 +38,9 @@ BOOM = {"error": {"message": "boom", "code": 500}}
 SSE = "text/event-stream"
 HALF = b'{"choices": [{"delta": {"content": "\xf0\x9f'
 ONE_TRY = {"retries": 0}
+HEDGE = {"hedge": 0.95, "hedge_rate": 1.0}
+SMALL = {"context": {"m": 8000}}
+JSON = ('{"n": ', "1, ", '"m": ', "2}")
 
 
 def refuse(status: int, *headers: str, message: str = MESSAGE, **more: Any) -> Script:
@@ -53,20 +58,20 @@ def come_back_at(seconds: float) -> Play:
     return play
 
 
-def begun(words: int, *then: Any, end: bool = False) -> Script:
+def begun(words: int, *then: Any, end: bool = False, text: Sequence[str] = WORDS) -> Script:
     """So many words in packets of their own, then these events."""
-    first, *rest = chunked(*events(*(delta(word) for word in WORDS[:words]), *then), end=end)
+    first, *rest = chunked(*events(*(delta(word) for word in text[:words]), *then), end=end)
     return [first, *(part for piece in rest for part in (piece, 0.001))]
 
 
-def after(words: int, *then: bytes | float | str) -> Play:
+def after(words: int, *then: bytes | float | str, text: Sequence[str] = WORDS) -> Play:
     """So many words of the answer, then this; unstreamed, half of its body."""
 
     def play(seen: Seen) -> Script:
         if not streamed(seen):
             whole = answer(said(ANSWER))
             return [whole[0], whole[1][:40], *then]
-        return [*begun(words), *then]
+        return [*begun(words, text=text), *then]
 
     return play
 
@@ -89,6 +94,30 @@ def slowly(before: float, between: float = 0.0, headers: float = 0.0) -> Play:
     return play
 
 
+def _rest(seen: Seen) -> list[str]:
+    """The words of a model that does as it is asked: goes on from a beginning, or repeats the last words first."""
+    *before, last = seen.json["messages"]
+    if last["role"] == "assistant":
+        return _words(ANSWER[len(last["content"]) :])
+    if not before:
+        return list(WORDS)
+    return [last["content"].rpartition("\n")[2], *_words(ANSWER[len(before[-1]["content"]) :])]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r" ?\S+", text)
+
+
+def follows() -> Play:
+    """A model that goes on as it is told."""
+    return lambda seen: says(*_rest(seen))(seen)  # type: ignore[operator]
+
+
+def goes_on(kind: str) -> Play:
+    """One that goes on from a beginning, in its vendor's format."""
+    return lambda seen: vendor(kind, words=_rest(seen))(seen)  # type: ignore[operator]
+
+
 def interrupted(words: int) -> tuple[type[Exception], str]:
     return StreamInterruptedError, "".join(WORDS[:words])
 
@@ -102,8 +131,8 @@ def broken(name: str, play: Play, words: int, kind: type[Exception], **more: Any
             f"{name}, another is free",
             a=[play],
             b=[good],
-            ends=Way(ANSWER, interrupted(words)),
-            asked=Way("ab", "a"),
+            asked="ab",
+            parts=Way(None, ",instruction"),
             **more,
         ),
     ]
@@ -174,16 +203,43 @@ CASES = [
     Case("one of its addresses is dead", a=[good], a_has={"endpoints": [{"base_url": "http://127.0.0.1:9/v1"}, {"base_url": "itself"}], "base_url": None}, asked="aa", gaps=[(0, 0)], after=""),
     # --- streams that break
     *[Case(f"cut after {k} words", a=[after(k)], ends=Way(ConnectionFailedError, interrupted(k)), settings=ONE_TRY) for k in range(1, 7)],
-    *[Case(f"cut after {k} words, another is free", a=[after(k)], b=[good], ends=Way(ANSWER, interrupted(k)), asked=Way("ab", "a")) for k in range(1, 7)],
+    *[Case(f"cut after {k} words, another is free", a=[after(k)], b=[good], asked="ab", parts=Way(None, ",instruction")) for k in range(1, 7)],
     Case("cut after 0 words, another is free", a=[after(0)], b=[good], asked="ab"),
     *broken("reset in mid-stream", after(3, RESET), 3, ConnectionFailedError),
     Case("stall in mid-stream", a=[after(3, HANG)], ends=Way(ProviderTimeoutError, interrupted(3)), settings=ONE_TRY, within=Way(120, 20)),
-    Case("stall in mid-stream, another is free", a=[after(3, HANG)], b=[good], ends=Way(ANSWER, interrupted(3)), asked=Way("ab", "a"), gaps=Way([(60, 60)], ()), within=Way(60, 20)),
+    Case("stall in mid-stream, another is free", a=[after(3, HANG)], b=[good], asked="ab", gaps=Way([(60, 60)], [(20, 20)]), within=Way(60, 20)),
     *broken("malformed chunk", both(answer(b'{"choices": ['), begun(3, b'{"choices": [1, ')), 3, MalformedResponseError),
     *broken("half a UTF-8 character at the cut", both([head(200), HALF], [*begun(3), *chunked(b"data: " + HALF, end=False)[1:]]), 3, MalformedResponseError),
     *broken("end without finish", both(answer(b'{"id": 1}'), begun(3, end=True)), 3, MalformedResponseError),
     *broken("error object, then [DONE]", both(answer(BOOM), begun(3, BOOM, b"[DONE]", end=True)), 3, ServiceUnavailableError),
     Case("error object before any word", a=[both(answer(BOOM), chunked(*events(BOOM, b"[DONE]")))], b=[good], asked="ab"),
+    # --- how a broken answer is finished
+    *[Case(f"cut after {k} words, the other follows the instruction", a=[after(k)], b=[follows()], asked="ab", parts=",instruction", ways=("stream",)) for k in range(1, 7)],
+    *[Case(f"cut after {k} words, the other goes on from a prefill @{kind}", a=[vendor(kind, Fault("cut", after_tokens=k))], b=[goes_on(kind)], well=vendor(kind), a_has={"type": kind}, b_has={"type": kind}, asked="ab", parts=",prefill", ways=("stream",)) for k in range(1, 6) for kind in ("ollama",)],
+    Case("cut, the fallback refuses the prefill", a=[after(3)], b=[refuse(400), follows()], b_has={"type": "mistral"}, asked="abb", parts=",prefill,instruction", gaps=[(0, 0), (0, 0)], ways=("stream",)),
+    Case("cut, the fallback refuses all but a restart", a=[after(3)], b=[refuse(400), refuse(422), good], b_has={"type": "mistral"}, asked="abbb", parts=",prefill,instruction,restart", gaps=[(0, 0)] * 3, ways=("stream",)),
+    Case("cut, the fallback refuses everything", a=[after(3), good], b=[refuse(400)], asked="abba", ends=ANSWER, gaps=[(0, 0), (0, 0), (0, 0.5)], ways=("stream",)),
+    Case("cut, the fallback says something else", a=[after(3)], b=[says("Un", " deux", " trois.")], ends=interrupted(3), settings=ONE_TRY, asked="abb", parts=",instruction,restart", gaps=[(0, 0)] * 2, ways=("stream",)),
+    Case("cut, the fallback is also cut", a=[after(2)], b=[after(4)], c=[good], asked="abc", parts=",instruction,instruction", ways=("stream",)),
+    Case("cut, the fallback is down", a=[after(2)], b=[refuse(503)], c=[good], asked="abc", ways=("stream",)),
+    Case("cut, all others are down", a=[after(2)], b=[refuse(503)], c=[DOWN], ends=interrupted(2), says="asked for in vain", settings=ONE_TRY, asked="abc", ways=("stream",)),
+    Case("cut once, nobody else", a=[after(3), good], asked="aa", parts=",instruction", ways=("stream",)),
+    Case("cut again and again, nobody else", a=[after(3)], ends=interrupted(3), asked="aaa", ways=("stream",)),
+    Case("cut further on each time", a=[after(1), after(3), follows()], asked="aaa", ways=("stream",)),
+    Case("cut, resume=False for this call", a=[after(3)], b=[good], ends=interrupted(3), options={"resume": False}, ways=("stream",)),
+    Case("cut, resume = false by setting", a=[after(3)], b=[good], ends=interrupted(3), settings={"resume": False}, ways=("stream",)),
+    Case("cut, an answer by a schema", a=[after(3, text=JSON)], b=[says(*JSON)], ends="".join(JSON), options={"schema": {"type": "object"}}, asked="ab", parts=",restart", ways=("stream",)),
+    # --- a rival for one that is slow to begin
+    Case("hedge: a slow first token", a=[slowly(0.1)], b=[good], scenario=play.hedged(slowly(10)), settings=HEDGE, ways=("stream",), bound="b after 0.1 s, a closed"),
+    Case("hedge: the rival fails", a=[slowly(0.1)], b=[refuse(503)], scenario=play.hedged(slowly(10), winner="a", seconds=10), settings=HEDGE, ways=("stream",), bound="a after 10 s"),
+    Case("hedge: the rival is silent", a=[slowly(0.1)], b=[[HANG]], scenario=play.hedged(slowly(10), winner="a", seconds=10), settings=HEDGE, ways=("stream",), bound="a after 10 s, b closed"),
+    Case("hedge: the first one fails later", a=[slowly(0.1)], b=[slowly(5)], scenario=play.hedged([2.0, *refuse(503)], seconds=5.1), settings=HEDGE, ways=("stream",), bound="b after 5.1 s"),
+    Case("hedge: both at the same moment", a=[slowly(0.1)], b=[slowly(5)], scenario=play.hedged(slowly(5.1), winner="[ab]", seconds=5.1), settings=HEDGE, ways=("stream",), bound="one answer, 5.1 s"),
+    Case("hedge: the rival is cut in mid-stream", a=[slowly(0.1)], b=[after(3)], c=[good], scenario=play.hedged(slowly(10), winner="c"), settings=HEDGE, ways=("stream",), bound="c finishes it"),
+    Case("hedge: both fail, a third is free", a=[slowly(0.1)], b=[[1.0, *refuse(503)]], c=[good], scenario=play.hedged([2.0, *refuse(503)], winner="c", seconds=2), settings=HEDGE, ways=("stream",), bound="c after 2 s"),
+    Case("hedge: cancelled while both run", a=[slowly(0.1)], b=[[HANG]], scenario=play.hedge_cancelled, settings=HEDGE, ways=("stream",), bound="both closed"),
+    Case("hedge: never more than its rate", a=[slowly(0.1)], b=[good], scenario=play.hedge_rate, settings={"hedge": 0.5, "hedge_rate": 0.1}, ways=("stream",), bound="at most 10 % and 3"),
+    Case("hedge: off, as shipped", a=[slowly(0.1)], b=[good], scenario=play.hedged(slowly(10), winner="a", seconds=10, asked="a"), ways=("stream",), bound="a after 10 s"),
     # --- what is no answer
     Case("empty 200", a=[answer(b"")], ends=MalformedResponseError, says="empty", asked="aaa"),
     Case("empty 200, another is free", a=[answer(b"")], b=[good], asked="ab"),
@@ -198,6 +254,9 @@ CASES = [
     Case("bad request", a=[refuse(400)], b=[good], ends=InvalidRequestError),
     Case("no such model there", a=[refuse(404, message="model not found", code="model_not_found")], b=[good], asked="ab"),
     Case("context overflow", a=[refuse(400, code="context_length_exceeded")], ends=ContextLengthError),
+    Case("context overflow, one is larger", a=[refuse(400, code="context_length_exceeded")], a_has=SMALL, b=[good], b_has=SMALL, c=[good], c_has={"context": {"m": 100_000}}, asked="ac"),
+    Case("context overflow, none is larger", a=[refuse(400, code="context_length_exceeded")], a_has=SMALL, b=[good], b_has=SMALL, ends=ContextLengthError),
+    Case("content filter, failover by setting", a=[refuse(400, code="content_filter")], b=[good], asked="ab", settings={"content_filter_failover": True}),
     Case("content filter", a=[refuse(400, code="content_filter")], b=[good], ends=ContentFilterError),
     Case("key revoked", a=[refuse(401)], ends=AuthenticationError, heals=None),
     Case("key revoked, another is free", a=[refuse(401)], b=[good], asked="ab", heals=None),
@@ -208,7 +267,7 @@ CASES = [
     Case("quota, many calls", a=[refuse(429, code="insufficient_quota")], b=[good], scenario=play.asked_once_only, heals=3601, bound="a once, then b"),
     # --- the same on every wire
     *[on(wire, kind, asked="ab", gaps=Way([(60, 60)], [(30, 30)]) if kind == "silence" else None) for kind in BEFORE for wire in WIRES],
-    *[on(wire, kind, ends=Way(ANSWER, StreamInterruptedError), asked=Way("ab", "a"), gaps=Way([(60, 60)] if kind == "stall" else None, ()), within=Way(None, (0, 20 if kind == "stall" else 0.1))) for kind in MIDDLE for wire in WIRES],
+    *[on(wire, kind, asked="ab", gaps=Way([(60, 60)], [(20, 20)]) if kind == "stall" else None) for kind in MIDDLE for wire in WIRES],
     *[on(wire, kind, within=(0, 21 if kind == "slow_first" else 1)) for kind in NO_FAULT for wire in WIRES],
     # --- nobody is left
     Case("all down", a=[refuse(503)], b=[refuse(503)], c=[refuse(503)], ends=NoProviderAvailableError, says="all 3 targets failed", asked="abc[abc]{2}"),

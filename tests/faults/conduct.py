@@ -28,7 +28,14 @@ ANSWER = "".join(WORDS)
 SEED = 7
 EXACT = 0.02  # seconds: the clock stands still while work is done, but commits may wait for company
 DELAY, LONGEST = 0.5, 8.0  # the shipped retry_delay, and the longest backoff
-ROOTS = {"custom": "/v1", "openai": "/v1", "anthropic": "", "gemini": "/v1beta", "ollama": ""}  # of their addresses
+ROOTS = {
+    "custom": "/v1",
+    "openai": "/v1",
+    "anthropic": "",
+    "gemini": "/v1beta",
+    "ollama": "",
+    "mistral": "/v1",
+}  # of their addresses
 PRICES = {"input": 1.0, "output": 2.0}
 NOT_REACHED = re.compile("no connection to|no such host|TLS to")
 LIST: Script = answer({"object": "list", "data": [{"id": "m", "object": "model"}]})
@@ -82,11 +89,13 @@ class Case:
     ends: Any = ANSWER
     says: Any = ""  # a pattern that the error's text has
     asked: Any = "a"
+    parts: Any = None  # of the attempts in the answer, None: not looked at
     gaps: Any = None
     within: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     a_has: Mapping[str, Any] = field(default_factory=dict)
     b_has: Mapping[str, Any] = field(default_factory=dict)
+    c_has: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     certificate: str = ""  # that `a` shows at first
@@ -221,7 +230,7 @@ class Stage:
                 await server.stop()
 
     def _has(self, name: str) -> Mapping[str, Any]:
-        return {"a": self.case.a_has, "b": self.case.b_has}.get(name, {})
+        return getattr(self.case, f"{name}_has")
 
     def _provider(self, name: str, number: int) -> dict[str, Any]:
         has = dict(self._has(name))
@@ -375,6 +384,9 @@ def judge(case: Case, way: str, ended: Ended, gaps: Sequence[float]) -> list[str
     asked = of(case.asked, way)
     if not re.fullmatch(asked, ended.asked):
         wrong.append(f"asked {ended.asked!r}, not {asked!r}")
+    parts = of(case.parts, way)
+    if parts is not None and parts != ",".join(one.part for one in ended.attempts):
+        wrong.append(f"parts were {[one.part for one in ended.attempts]}, not {parts!r}")
     for number, (gap, (least, most)) in enumerate(zip(gaps, gap_bounds(case, way, ended.asked), strict=False)):
         if not least - EXACT <= gap <= most + EXACT:
             wrong.append(f"gap {number + 1} is {gap:.3f} s, not {least:g} to {most:g}")
@@ -429,7 +441,7 @@ def bound_of(case: Case, way: str, asked: str) -> str:
 
 
 def spaced(gaps: Sequence[float]) -> str:
-    return " ".join(f"{gap:.2f}" for gap in gaps) or "-"
+    return " ".join(f"{gap:.1f}" for gap in gaps) or "-"
 
 
 # --- the scorecard ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 import sqlite3
 import statistics
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid_nb.core.errors import HybridNbError, NoProviderAvailableError, StreamInterruptedError
-from tests.faults.conduct import ANSWER, WORDS, Ended, Stage, Told, good, streamed
+from tests.faults.conduct import ANSWER, WORDS, Ended, Stage, Told, frames, good, streamed
 from tests.faults.raw_server import HANG, RESET, Play, Script, Seen, answer, chunked, delta, events, head
 
 Scenario = Callable[[Stage], Awaitable[Told]]
@@ -225,7 +226,7 @@ async def a_thousand(stage: Stage) -> Told:
     if slowest > 120.1:
         wrong.append(f"a call took {slowest:.1f} s")
     texts = sum(one.error is None for one in ended)
-    if texts < (990 if stage.way == "chat" else 900):
+    if texts < 980:
         wrong.append(f"only {texts} ended with the text")
     return told(stage, ended, wrong[:5], began)
 
@@ -278,6 +279,72 @@ async def slow_reader(stage: Stage) -> Told:
     if (await unread.areply()).latency > 1:
         wrong.append("the answer waited for its reader")
     return told(stage, others, wrong, began)
+
+
+# --- a rival for one that is slow to begin -----------------------------------------------------------------
+
+
+async def _measured(stage: Stage, slow: Play) -> float:
+    """Enough first tokens of `a` after 0.1 s, then it plays this. When that begins."""
+    for _ in range(25):
+        await stage.ask()
+    stage.servers["a"].play(slow)
+    for server in stage.servers.values():
+        server.seen.clear()
+    return now()
+
+
+def hedged(slow: Play, winner: str = "b", seconds: float = 0.1, asked: str = "[abc]+") -> Scenario:
+    """One call whose first target plays this."""
+
+    async def scenario(stage: Stage) -> Told:
+        began = await _measured(stage, slow)
+        ended = await stage.ask()
+        wrong = [] if ended.text == ANSWER else [f"ended with {ended.error!r} after {ended.text!r}"]
+        won = [one.provider for one in ended.attempts if one.outcome == "ok"]
+        if not re.fullmatch(winner, "".join(won)):
+            wrong.append(f"answered by {won}, not {winner!r}")
+        if abs(ended.seconds - seconds) > 0.05:
+            wrong.append(f"it took {ended.seconds:.3f} s, not {seconds}")
+        order = [(round(when - began, 2), name) for when, name in stage.arrivals()]
+        if not re.fullmatch(asked, "".join(name for _, name in order)):
+            wrong.append(f"asked {order}")
+        await asyncio.sleep(0.01)
+        wrong += [f"{n} is not closed" for n, s in stage.servers.items() for one in s.seen if one.closed is None]
+        shown = " ".join(
+            f"{name}:{one.part or one.outcome}" for name, one in zip(ended.asked, ended.attempts, strict=True)
+        )
+        return Told(ended.outcome, shown, " ".join(f"{when:.1f}" for when, _ in order), ended.seconds, wrong)
+
+    return scenario
+
+
+async def hedge_cancelled(stage: Stage) -> Told:
+    """Both are under way; cancelling ends both."""
+    began = await _measured(stage, [HANG])
+    wrong: list[str] = []
+    end, cancel = _begin(stage)
+    await asyncio.sleep(5)
+    asked = "".join(name for _, name in stage.arrivals())
+    if asked != "ab":
+        wrong.append(f"asked {asked!r}")
+    cancel()
+    await _ends(end, wrong)
+    await asyncio.sleep(0.01)
+    wrong += [f"{n} is not closed" for n, s in stage.servers.items() for one in s.seen if one.closed is None]
+    return Told("cancelled", asked, "-", now() - began, wrong)
+
+
+async def hedge_rate(stage: Stage) -> Told:
+    """A hundred calls of which half are slower than the median: rivals for a tenth, and for three saved up before."""
+    rng = random.Random(5)
+    began = await _measured(stage, lambda seen: [rng.uniform(0.2, 1), *chunked(*frames(WORDS))])
+    ended = [await stage.ask() for _ in range(100)]
+    wrong = [] if all(one.text == ANSWER for one in ended) else ["a call did not end with the text"]
+    rivals = len(stage.servers["b"].seen)
+    if not 8 <= rivals <= 13:
+        wrong.append(f"{rivals} rivals")
+    return told(stage, ended, wrong, began)
 
 
 # --- cancelled at every stage -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from hybrid_nb.sim import Fault, faults
@@ -15,7 +16,7 @@ STAMP = Stamp("sim-conduct", 1_800_000_000.0)
 GAP = 0.001  # seconds between writes, so that each is a packet of its own
 
 
-def vendor(name: str, fault: Fault | None = None) -> Play:
+def vendor(name: str, fault: Fault | None = None, words: Sequence[str] = WORDS) -> Play:
     """What this vendor sends when it has to say the suite's answer and this goes wrong."""
     wire = WIRES[name]
 
@@ -25,7 +26,7 @@ def vendor(name: str, fault: Fault | None = None) -> Play:
         assert route is not None, seen.path
         call = wire.parse(route, seen.json, seen.headers)
         scene, effect = faults.Scene(wire, STAMP, "m", 3, 1000), faults.effect(fault)
-        said = Answer(WORDS, input_tokens=3)
+        said = Answer(tuple(words), input_tokens=3)
         said = effect.answer(said, fault, scene) if fault else said
         if call.stream:
             plan = Plan(tuple(wire.frames(call, said, effect.shape, STAMP, 1)), 200, (), wire.stream_type, True)

@@ -43,10 +43,9 @@ class Watchdog:
 
     def give_up(self, error: Exception) -> None:
         """End what the context runs, from outside of its task; it raises `error`."""
-        if self._fired is None:
+        if self._fired is None and self._task is not None:
             self._fired = error
-            if self._task is not None:
-                self._task.cancel()
+            self._task.cancel()
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -67,7 +66,7 @@ class Watchdog:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        task, self._task = self._task, None  # the task goes on: who gives up now comes too late
+        task, self._task = self._task, None  # what comes too late ends nothing
         if self._fired is None:
             return
         # someone else's cancellation, which came as well, still counts

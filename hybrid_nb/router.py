@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
+Clock = Callable[[], float]
 LISTING_PATIENCE = 2.0  # seconds that a start waits for the model lists of providers that name no models
 
 
@@ -120,11 +121,12 @@ class Prepared(NamedTuple):
 class _Recorder:
     """Finished calls go to the ledger, to the health records and to the times to first token."""
 
-    def __init__(self, ledger: Ledger, health: Health, gate: Gate) -> None:
+    def __init__(self, ledger: Ledger, health: Health, gate: Gate, clock: Clock) -> None:
         self.ledger = ledger
         self.health = health
         self.latency = gate.latency
         self.gate = gate
+        self.clock = clock
 
     async def finished(self, started: float, request: Request, reply: Reply, status: str, error: str | None) -> None:
         self._health(reply)
@@ -147,7 +149,7 @@ class _Recorder:
             if waited is None and (timed_out or attempt.part == "overtaken"):
                 waited = attempt.seconds  # a wait that ended without a token counts as long as it was
             if waited is not None:
-                self.latency.observe(Target(attempt.provider, attempt.model), waited, time.monotonic())
+                self.latency.observe(Target(attempt.provider, attempt.model), waited, self.clock())
 
 
 class Router:
@@ -162,6 +164,10 @@ class Router:
     >>> with Router({"provider": [{"name": "a", "type": "ollama"}]}) as router:   # doctest: +SKIP
     ...     print(router.chat("Say hi"))
     """
+
+    _clock: Clock = staticmethod(time.monotonic)  # of the portal's loop
+    _wall: Clock = staticmethod(time.time)
+    _seed: int | None = None
 
     def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> None:
         settings, self.path, bare, self._borrowed = setup.load(config, os.environ)
@@ -178,14 +184,15 @@ class Router:
         self._plans: dict[tuple[str | None, Need], RoutePlan] = {}  # of those facts
         self._turns = Turns()
         self._who = identity(os.environ)
-        self._rng = random.Random()
+        self._rng = random.Random(self._seed)
         self._ledger = Ledger(settings.ledger.url)
         self._transport = HttpTransport()
-        self._budget = Budget(self._ledger, *_budget_of(settings))
-        self._gate = Gate(prices.cost, self._budget, self._latency)
+        self._budget = Budget(self._ledger, *_budget_of(settings), self._wall)
+        self._gate = Gate(prices.cost, self._budget, self._latency, self._clock)
         self._gate.policy = _policy_of(settings)
-        recorder = _Recorder(self._ledger, self._health, self._gate)
-        self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=random.Random())
+        recorder = _Recorder(self._ledger, self._health, self._gate, self._clock)
+        chance = random.Random(self._seed)
+        self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=chance, wall=self._wall)
         self._engine.hedger.rate = settings.router.hedge_rate
         self._recorded = Recorded(self._ledger)
         self._closed = False
@@ -295,13 +302,13 @@ class Router:
     def _facts(self, request: Request, state: State, asking: bool) -> Facts:
         """What is known now. A dry run takes no turn and draws no lot, so that it can be repeated."""
         turn = self._turns.take(request.model) if asking else self._turns.peek(request.model)
-        now = time.monotonic()
+        now = self._clock()
         known = self._known
         if known is None or now >= known[0] or known[1] is not state or not asking or state.catalogue.counts_calls:
             opens = self._gate.opens(state.catalogue.options)
             self._rounds.go()  # which a forked child has none of yet
             lasts = fresh_for(state.settings.router.health_interval)
-            found = gather(self._health, self._latency, opens, now=now, unix=time.time(), fresh=lasts)
+            found = gather(self._health, self._latency, opens, now=now, unix=self._wall(), fresh=lasts)
             known = self._known = (now + FACTS_LAST, state, found)
             self._plans = {}
         facts = known[2]

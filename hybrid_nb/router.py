@@ -169,7 +169,7 @@ class Router:
         self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=random.Random())
         self._recorded = Recorded(self._ledger)
         self._closed = False
-        self._left = weakref.finalize(self, _closing, self._transport, self._ledger, os.getpid())
+        self._left = weakref.finalize(self, _closing, self._transport, self._ledger, self._budget, os.getpid())
         self._left.atexit = False  # _close_left waits too
         _unclosed.add(self)
         self._listed: set[str] = set()
@@ -570,7 +570,7 @@ class Router:
             return
         self._closed = True
         self._left.detach()
-        portal().run(_close(self._transport, self._ledger))
+        portal().run(_close(self._transport, self._ledger, self._budget))
 
     def __enter__(self) -> Self:
         return self
@@ -670,16 +670,17 @@ _unclosed: weakref.WeakSet[Router] = weakref.WeakSet()
 EXIT_PATIENCE = 1.0  # seconds that the end of a program waits for connections to close
 
 
-async def _close(transport: HttpTransport, ledger: Ledger) -> None:
+async def _close(transport: HttpTransport, ledger: Ledger, budget: Budget) -> None:
     await transport.aclose()
     await asyncio.sleep(0)  # calls that the closing ends hand back what they hold
+    budget.close()
     await ledger.drain()
     ledger.close()
 
 
-def _closing(transport: HttpTransport, ledger: Ledger, pid: int) -> Job[None] | None:
+def _closing(transport: HttpTransport, ledger: Ledger, budget: Budget, pid: int) -> Job[None] | None:
     """Begin to close what a router leaves. A forked child leaves its parent's connections alone."""
-    return portal().submit(_close(transport, ledger)) if os.getpid() == pid else None
+    return portal().submit(_close(transport, ledger, budget)) if os.getpid() == pid else None
 
 
 @atexit.register

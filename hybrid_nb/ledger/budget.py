@@ -155,7 +155,7 @@ class Budget:
         self._wall = wall
         self._released = asyncio.Event()
         self._sweep_at = 0.0
-        self._together = 0  # calls under way that hold a reservation of their own
+        self._together = 0  # calls under way that hold a reservation of their own, or ask for one
         self._pool = Pool(ledger, wall, lambda: self._together)
 
     @property
@@ -173,17 +173,21 @@ class Budget:
         first = min(amounts[0], NO_LIMIT)
         if self._pool.wanted(first):
             self._pool.fill(first, estimate, self.limits)
-        if self._pool.take(identifier, first, estimate, until):
+        if self._pool.take(identifier, first, estimate, until, self.limits):
             return 0
         give_up = asyncio.get_running_loop().time() + patience
         while True:
             self._released.clear()
+            kept = self._pool.give_back()
+            if kept is not None:
+                await kept
             bounded = [min(amount, NO_LIMIT) for amount in amounts]
             ask = Ask(identifier, bounded, estimate, self._wall() + patience + GRACE)
+            self._together += 1
             answer = await self._ask(ask, give_up - asyncio.get_running_loop().time())
             if answer.granted is not None:
-                self._together += 1
                 return answer.granted
+            self._together -= 1
             left = give_up - asyncio.get_running_loop().time()
             if left <= 0 or not (answer.may_come or self.queue):
                 raise self._exceeded(answer, amounts[-1])
@@ -200,8 +204,7 @@ class Budget:
             async with asyncio.timeout(max(LOOK_AGAIN, left)):
                 answer: Answer = await self._ledger.transact(partial(reserve, ask, self.limits, now, sweep))
         except (asyncio.CancelledError, TimeoutError) as error:
-            self._together += 1  # as if it had been granted, which it may have been; this comes after it
-            self.settle(ask.id, 0)
+            self.settle(ask.id, 0)  # it may have been granted; this comes after it
             if isinstance(error, TimeoutError):
                 held = f"ledger {self._ledger.path}: another process held it for all of the call's time"
                 raise ConfigError(f"{held}, so nothing could be reserved and nothing was sent") from None
@@ -218,8 +221,12 @@ class Budget:
         else:
             self._together -= 1
             self._ledger.transact_soon(Many(settle_known, Settlement(identifier, cost, self._wall())))
-        self._pool.close_if_idle()
+        self._pool.close_when_idle()
         self._released.set()
+
+    def close(self) -> None:
+        """Give back what is kept for calls that may come. On the loop, before the ledger is closed."""
+        self._pool.close()
 
     def charge(self, cost: int) -> None:
         """Count what was billed without a reservation: for a model without a price, or where nothing is limited."""

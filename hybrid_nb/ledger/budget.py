@@ -178,9 +178,7 @@ class Budget:
         give_up = asyncio.get_running_loop().time() + patience
         while True:
             self._released.clear()
-            kept = self._pool.give_back()
-            if kept is not None:
-                await kept
+            await self._pool.given_back()
             bounded = [min(amount, NO_LIMIT) for amount in amounts]
             ask = Ask(identifier, bounded, estimate, self._wall() + patience + GRACE)
             self._together += 1

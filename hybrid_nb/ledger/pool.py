@@ -197,10 +197,20 @@ class Pool:
         self._linger = 0.0
         self.give_back()
 
-    def give_back(self) -> asyncio.Future[None] | None:
-        """Give the pool back now: somebody needs what it holds. The future is done when others may
-        have it; None when there is no pool, or calls are under way that hold some of it."""
+    def give_back(self) -> None:
+        """Give the pool back now, unless calls are under way that hold some of it."""
+        dropped = self._dropped()
+        if dropped:
+            self._ledger.transact_soon(dropped)
+
+    async def given_back(self) -> None:
+        """Give it back and wait until others may have it: somebody needs what an idle pool holds."""
+        dropped = self._dropped()
+        if dropped:
+            await self._ledger.transact(dropped)
+
+    def _dropped(self) -> Many | None:
         if self._id is None or not self._idle:
             return None
         name, self._id, self._amount, self._used = self._id, None, 0, 0
-        return self._ledger.transact(Many(drop, name))
+        return Many(drop, name)

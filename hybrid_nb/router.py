@@ -257,6 +257,11 @@ class Router:
     def _facts(self, request: Request, state: State, asking: bool) -> Facts:
         """What is known now. A dry run takes no turn and draws no lot, so that it can be repeated."""
         turn = self._turns.take(request.model) if asking else self._turns.peek(request.model)
+        facts = self._latest(state, asking)
+        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+
+    def _latest(self, state: State, asking: bool = True) -> Facts:
+        """What was gathered a moment ago, or is now."""
         now = time.monotonic()
         known = self._known
         if known is None or now >= known[0] or known[1] is not state or not asking or state.catalogue.counts_calls:
@@ -264,8 +269,7 @@ class Router:
             found = gather(self._health, self._latency, opens, now=now, unix=time.time())
             known = self._known = (now + FACTS_LAST, state, found)
             self._plans = {}
-        facts = known[2]
-        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+        return known[2]
 
     def compare(self, prompt: Any, models: Sequence[str] | None = None, **options: Any) -> Comparison:
         """One prompt to several models at once, streamed so that times to first token are known.
@@ -328,13 +332,14 @@ class Router:
 
     def _planned(self, request: Request, state: State) -> RoutePlan:
         """The plan for a call: the same need of the same facts has one plan, where chance and turns play no part."""
-        facts = self._facts(request, state, asking=True)
         if not state.catalogue.settled:
+            facts = self._facts(request, state, asking=True)
             return plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
+        latest = self._latest(state)
         key = (request.model, Need.of(request, state.catalogue.max_ttft))
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
+            found = self._plans[key] = plan(request, state.catalogue, prices.upper_estimate, lambda: latest)
         return found
 
     async def _run(self, ready: Prepared, sink: Sink | None) -> Reply:

@@ -21,8 +21,8 @@ from hybrid_nb.core.errors import (
 )
 from hybrid_nb.core.provider import Endpoint, Provider, Transport
 from hybrid_nb.core.types import ModelInfo
+from hybrid_nb.engine.attempt import whole
 from hybrid_nb.engine.health import Check
-from hybrid_nb.engine.run import whole
 
 PATIENCE = 5.0  # seconds for one check
 

@@ -80,7 +80,15 @@ def make_state(settings: configuration.Settings, providers: Iterable[Provider]) 
             regions=router.regions,
             rollouts=[Rollout(name, r.to, r.percent, r.by) for name, r in settings.rollout.items()],
         ),
-        Conduct(router.retries, router.retry_delay, router.failover, timing),
+        Conduct(
+            router.retries,
+            router.retry_delay,
+            router.failover,
+            timing,
+            router.resume,
+            router.content_filter_failover,
+            router.hedge,
+        ),
     )
 
 
@@ -128,7 +136,8 @@ class _Recorder:
             if attempt.outcome != "cancelled" and not wrong_request:
                 self.health.attempt(attempt.provider, attempt.outcome == "ok", attempt.error, time.time())
             waited = attempt.ttft
-            if waited is None and attempt.error and attempt.error.startswith("ProviderTimeoutError"):
+            timed_out = attempt.error is not None and attempt.error.startswith("ProviderTimeoutError")
+            if waited is None and (timed_out or attempt.part == "overtaken"):
                 waited = attempt.seconds  # a wait that ended without a token counts as long as it was
             if waited is not None:
                 self.latency.observe(Target(attempt.provider, attempt.model), waited, time.monotonic())
@@ -167,6 +176,7 @@ class Router:
         self._gate.policy = _policy_of(settings)
         recorder = _Recorder(self._ledger, self._health, self._latency)
         self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=random.Random())
+        self._engine.hedger.rate = settings.router.hedge_rate
         self._recorded = Recorded(self._ledger)
         self._closed = False
         self._left = weakref.finalize(self, _closing, self._transport, self._ledger, self._budget, os.getpid())
@@ -234,7 +244,8 @@ class Router:
         Options: model ("provider/model", a model's name or a group), system, temperature, top_p, max_tokens, stop,
         seed, tools, tool_choice ("auto", "none", "required" or a name), schema (pydantic class or JSON schema),
         images, timeout (seconds), max_cost (dollars), max_ttft (seconds to the first token that are fast enough),
-        tier, tags, cache ("off", "on", "record", "replay").
+        tier, tags, cache ("off", "on", "record", "replay"), resume (whether a stream that breaks is finished by another
+        attempt, or ends with StreamInterruptedError).
         Raises InferenceError, NoProviderAvailableError, BudgetExceededError, ReplayMissError; TypeError or ValueError
         for bad options.
         """
@@ -548,6 +559,7 @@ class Router:
             built = [self._rebuilt(item, old) for item in settings.provider]
             self._state = make_state(settings, [*built, *kept])
             self._gate.policy = _policy_of(settings)
+            self._engine.hedger.rate = settings.router.hedge_rate
             self._budget.limits, self._budget.queue = _budget_of(settings)
         self._list_unlisted()
 

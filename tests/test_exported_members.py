@@ -34,7 +34,7 @@ def test_the_options_of_a_call() -> None:
 
     assert OPTIONS == (
         "model", "system", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "schema",
-        "images", "timeout", "max_cost", "max_ttft", "tier", "tags", "cache",
+        "images", "timeout", "max_cost", "max_ttft", "tier", "tags", "cache", "resume",
     )  # fmt: skip
 
 

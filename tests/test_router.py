@@ -440,7 +440,15 @@ def test_a_reply_reads_well(router: Router) -> None:
     assert "openai/simulated-openai" in reply.footer()
     assert reply.text in reply._repr_markdown_()
     assert str(reply.route).startswith("answered by openai/simulated-openai")
-    assert list(reply.route.to_frame().columns) == ["provider", "model", "outcome", "error", "seconds", "cost_usd"]
+    assert list(reply.route.to_frame().columns) == [
+        "provider",
+        "model",
+        "outcome",
+        "error",
+        "seconds",
+        "cost_usd",
+        "part",
+    ]
 
 
 def test_retries_wait_as_long_as_they_were_asked_to(raw: Raw, make_router: MakeRouter) -> None:

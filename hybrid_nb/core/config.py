@@ -40,6 +40,10 @@ class RouterSettings(_Section):
     ttft_timeout: float = Field(30, gt=0)
     stall_timeout: float = Field(20, gt=0)
     failover: bool = True
+    resume: bool = True  # a stream that breaks is finished by another attempt
+    content_filter_failover: bool = False  # whether a refusal by a content filter is taken to other providers
+    hedge: float | None = Field(None, gt=0, lt=1)  # percentile of a target's first tokens after which another is asked
+    hedge_rate: float = Field(0.1, gt=0, le=1)  # the share of calls that may be hedged
     breaker_threshold: int = Field(5, ge=1)
     breaker_seconds: float = Field(60, gt=0)
     health_interval: float = Field(30, gt=0)

@@ -23,6 +23,7 @@ from hybrid_nb.core.types import CACHE_MODES, TIERS, Image, Message, Request, To
 OPTIONS = (
     "model", "system", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "schema", "images",
     "timeout", "max_cost", "max_ttft", "tier", "tags", "cache",
+    "resume",
 )  # fmt: skip
 _NAMES = frozenset(OPTIONS)
 ROLES = ("system", "user", "assistant", "tool")
@@ -358,6 +359,12 @@ def _one_of(*words: str) -> Callable[[str, Any], Any]:
     return read
 
 
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def _tags(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict such as {{'project': 'x'}}, not {type(value).__name__}")
@@ -379,4 +386,5 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "tier": _one_of(*TIERS),
     "tags": _tags,
     "cache": _one_of(*CACHE_MODES),
+    "resume": _yes_or_no,
 }

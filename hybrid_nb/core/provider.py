@@ -91,7 +91,8 @@ class Vendor:
 
     `models` are offered when the configuration names none; `price_id` is its id in genai-prices;
     `ports` are where its server listens by default when it is local, `probe` the path that tells it from
-    others and `probe_sign` a text in that answer.
+    others and `probe_sign` a text in that answer. `prefill` has patterns of the models that go on from a last turn of
+    the assistant as if it were their own beginning.
     """
 
     type: str
@@ -114,6 +115,7 @@ class Vendor:
     tools: bool | None = None
     vision: bool | None = None
     json_schema: bool | None = None
+    prefill: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

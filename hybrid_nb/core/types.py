@@ -114,6 +114,7 @@ class Request:
     tags: Mapping[str, str] = field(default_factory=dict)
     cache: CacheMode | None = None
     max_ttft: float | None = None  # seconds to the first token that are fast enough
+    resume: bool | None = None  # whether a stream that breaks is finished by another attempt
 
     @property
     def has_images(self) -> bool:
@@ -163,7 +164,11 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request that was sent (or could not be), with what it cost."""
+    """One request that was sent (or could not be), with what it cost.
+
+    `part` is its part in the answer where it was not simply asked: "hedge" (beside one that was slow to begin, which is
+    then "overtaken" if it loses), or "prefill", "instruction", "restart" (how the rest of a broken stream was asked).
+    """
 
     provider: str
     model: str
@@ -177,6 +182,7 @@ class Attempt:
     usage: Usage | None = None
     cost_source: str | None = None
     tier: Tier = "cloud"
+    part: str = ""
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -239,7 +245,7 @@ class Route:
     reason: str = ""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an attempt: provider, model, outcome, error, seconds, cost_usd."""
+        """One row an attempt: provider, model, outcome, error, seconds, cost_usd, part."""
         rows = [
             {
                 "provider": a.provider,
@@ -248,14 +254,16 @@ class Route:
                 "error": a.error,
                 "seconds": a.seconds,
                 "cost_usd": None if a.cost is None else float(a.cost),
+                "part": a.part,
             }
             for a in self.attempts
         ]
-        return _frame(rows, ("provider", "model", "outcome", "error", "seconds", "cost_usd"))
+        return _frame(rows, ("provider", "model", "outcome", "error", "seconds", "cost_usd", "part"))
 
     def __str__(self) -> str:
         tried = [
             f"{number}. {a.provider}/{a.model}: {a.outcome} after {a.seconds:.2f} s"
+            + (f" ({a.part})" if a.part else "")
             + (f" - {a.error}" if a.error else "")
             for number, a in enumerate(self.attempts, 1)
         ]
@@ -363,6 +371,14 @@ def tokens_line(usage: Usage) -> str:
     return f"{parts[0]} → {parts[1]} tokens"
 
 
+def _fate(attempt: Attempt) -> str:
+    if attempt.outcome == "interrupted":
+        return "broke off"
+    if attempt.part in ("overtaken", "hedge") and attempt.outcome == "cancelled":
+        return "was slower"
+    return "did not fit" if attempt.outcome == "cancelled" else "failed"
+
+
 def footer_line(reply: Reply) -> str:
     parts = [f"{reply.provider}/{reply.model}"]
     if reply.latency is not None:
@@ -371,7 +387,7 @@ def footer_line(reply: Reply) -> str:
     parts += [tokens_line(reply.usage), money(reply.cost)]
     failed = [a for a in reply.route.attempts if a.outcome != "ok"]
     if failed:
-        parts.append("after " + ", ".join(f"{a.provider} failed" for a in failed))
+        parts.append("after " + ", ".join(dict.fromkeys(f"{a.provider} {_fate(a)}" for a in failed)))
     elif reply.route.reason:
         parts.append(reply.route.reason)
     if reply.finish != "stop":

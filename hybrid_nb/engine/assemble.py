@@ -75,6 +75,15 @@ class Assembler:
         )
 
     @property
+    def spoken(self) -> bool:
+        """Text has come, and not only reasoning or a tool call."""
+        return bool(self._text)
+
+    @property
+    def calls_begun(self) -> bool:
+        return bool(self._calls)
+
+    @property
     def text(self) -> str:
         return "".join(self._text)
 

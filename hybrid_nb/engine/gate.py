@@ -187,6 +187,11 @@ class Gate:
         rates = rates_of(lambda usage: self.price(provider, model, usage, None)[0])
         return Post(endpoint, provider, key, target, lane, rates)
 
+    def upper(self, slot: Slot, tokens: int, output: int) -> Decimal | None:
+        """Dollars that so many tokens may cost at most; None where no price is known."""
+        rates = self._post(slot).rates
+        return None if rates is None else Decimal(tokens * rates.input + output * rates.output) / PICO
+
     def _pass(self, post: Post) -> tuple[tuple[Breaker, Pass], ...]:
         now = self.clock()
         for breaker in (post.key, post.target):

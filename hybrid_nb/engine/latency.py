@@ -8,13 +8,15 @@ towards the target's usual time; what was measured too long ago is forgotten, wh
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from hybrid_nb.core.types import Target
 
 DECAY = 10.0  # seconds: the time constant
 FORGET = 300.0  # seconds after which a measurement says nothing of now
 USUAL = 0.1  # the share of a new measurement in the usual time
+RECENT = 100  # measurements that quantiles are taken of
 
 
 @dataclass(slots=True)
@@ -24,6 +26,9 @@ class Sample:
     peak: float
     usual: float
     at: float
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    ranked: list[float] = field(default_factory=list)  # `recent` in order, when somebody asked last
+    stale: int = 0  # measurements since then
 
 
 class Latency:
@@ -39,12 +44,15 @@ class Latency:
         """The first token came after `ttft` seconds. A wait that ended without one counts as long as it was."""
         known = self.samples.get(target)
         if known is None or now - known.at > self.forget:
-            self.samples[target] = Sample(ttft, ttft, now)
+            known = self.samples[target] = Sample(ttft, ttft, now)
+            known.recent.append(ttft)
             return
         kept = math.exp(-max(0.0, now - known.at) / self.decay)
         known.peak = ttft if ttft > known.peak else known.peak * kept + ttft * (1 - kept)
         known.usual += USUAL * (ttft - known.usual)
         known.at = now
+        known.recent.append(ttft)
+        known.stale += 1
 
     def value(self, target: Target, now: float) -> float | None:
         """Seconds to the first token that are to be expected; None when nothing is known."""
@@ -59,6 +67,18 @@ class Latency:
         """Seconds since the last measurement; None when nothing is known."""
         known = self.samples.get(target)
         return None if known is None or now - known.at > self.forget else max(0.0, now - known.at)
+
+    def quantile(self, target: Target, share: float, enough: int) -> float | None:
+        """Seconds in which a share of the recent first tokens came; None with fewer than `enough` of them.
+
+        Ranked anew after a tenth of them are new, so that a call pays for a look and not for a sort.
+        """
+        known = self.samples.get(target)
+        if known is None or len(known.recent) < enough:
+            return None
+        if not known.ranked or known.stale * 10 >= len(known.ranked):
+            known.ranked, known.stale = sorted(known.recent), 0
+        return known.ranked[min(len(known.ranked) - 1, int(share * len(known.ranked)))]
 
     def begin(self, target: Target) -> None:
         """A call was sent."""

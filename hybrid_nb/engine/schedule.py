@@ -2,7 +2,8 @@
 
 Every target has one try in the order of the plan; `retries` further tries go to those that may yet succeed,
 after a wait with full jitter (AWS Architecture Blog, "Exponential Backoff and Jitter") or as the provider asks.
-A target is not tried again while another that was not asked is free.
+A target is not tried again while another that was not asked is free. What a context was too small for goes to a larger
+one only; a request that is wrong, or that a content filter refused, goes nowhere else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hybrid_nb.core.errors import (
+    ContentFilterError,
     ContextLengthError,
     InferenceError,
     InvalidRequestError,
@@ -51,20 +53,30 @@ class Schedule:
     """The tries of one call. `failed` records an outcome, `next` gives the next step or None."""
 
     def __init__(
-        self, slots: Iterable[Slot], retries: int, retry_delay: float, failover: bool, rng: random.Random
+        self,
+        slots: Iterable[Slot],
+        retries: int,
+        retry_delay: float,
+        failover: bool,
+        rng: random.Random,
+        refused_too: bool = False,
     ) -> None:
+        """`refused_too`: what a content filter refused is taken to others."""
         self._fresh = iter(slots) if failover else _same_target(slots)
         self._peeked: Slot | None = None
         self._retries = retries
         self._delay = retry_delay
         self._rng = rng
+        self._refused_too = refused_too
+        self._too_small = 0  # tokens: the largest known context that did not do
+        self._overflowed: set[Target] = set()
         self._failures = 0
         self._again: list[tuple[float, Slot]] = []  # (ready at, slot), each costs a retry
         self._later: list[tuple[float, Slot]] = []  # (ready at, slot), not asked yet
 
     def next(self, now: float) -> Step | None:
         """The next step; `now` is monotonic seconds."""
-        fresh, self._peeked = self._peeked or next(self._fresh, None), None
+        fresh = self.fresh()
         if fresh is not None:
             return Step(fresh, 0.0)
         if self._later:
@@ -74,12 +86,27 @@ class Schedule:
         self._retries -= 1
         return self._soonest(self._again, now)
 
+    def fresh(self) -> Slot | None:
+        """The next slot that was not asked yet, if any."""
+        found, self._peeked = self._peeked or next(self._fresh, None), None
+        while found is not None and self._small(found):
+            found = next(self._fresh, None)
+        return found
+
     @property
     def more(self) -> bool:
         """Whether there is a slot that was not asked yet."""
-        if self._peeked is None:
-            self._peeked = next(self._fresh, None)
+        self._peeked = self.fresh()
         return self._peeked is not None
+
+    def _small(self, slot: Slot) -> bool:
+        """Its context is no larger than one that did not do, as far as is known."""
+        if not self._overflowed:
+            return False
+        if slot.target in self._overflowed:
+            return True
+        context = slot.provider.model_info(slot.target.model).context
+        return context is not None and context <= self._too_small
 
     @staticmethod
     def _soonest(among: list[tuple[float, Slot]], now: float) -> Step:
@@ -93,14 +120,25 @@ class Schedule:
     def failed(self, slot: Slot, error: InferenceError, now: float) -> None:
         """Take note of a failure, and of what it says about the tries that remain."""
         self._failures += 1
-        if isinstance(error, InvalidRequestError) and not _elsewhere(error):
+        if isinstance(error, InvalidRequestError) and not self._elsewhere(error):
             self._fresh, self._peeked = iter(()), None
             self._again.clear()
             self._later.clear()
+        elif isinstance(error, ContextLengthError):
+            self._overflowed.add(slot.target)
+            self._too_small = max(self._too_small, slot.provider.model_info(slot.target.model).context or 0)
+            self._later = [item for item in self._later if not self._small(item[1])]
+            self._again = [item for item in self._again if not self._small(item[1])]
         elif error.retryable:
             asked = getattr(error, "retry_after", None)
             wait = backoff(self._delay, self._failures, self._rng) if asked is None else asked
             self._again.append((now + wait, slot))
+
+    def _elsewhere(self, error: InferenceError) -> bool:
+        """Whether another target may take what this one finds wrong."""
+        if isinstance(error, ContentFilterError):
+            return self._refused_too
+        return isinstance(error, ContextLengthError | ModelNotFoundError | UnsupportedFeatureError)
 
 
 def _same_target(slots: Iterable[Slot]) -> Iterator[Slot]:
@@ -111,8 +149,3 @@ def _same_target(slots: Iterable[Slot]) -> Iterator[Slot]:
             return
         chosen = slot.target
         yield slot
-
-
-def _elsewhere(error: InferenceError) -> bool:
-    """Whether another target may take what this one finds wrong."""
-    return isinstance(error, ContextLengthError | ModelNotFoundError | UnsupportedFeatureError)

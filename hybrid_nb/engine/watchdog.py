@@ -12,7 +12,8 @@ from hybrid_nb.core.errors import ProviderTimeoutError
 class Watchdog:
     """A context in which the current task is cancelled, and ProviderTimeoutError raised, when a limit passes.
 
-    `deadline` (loop time) bounds everything; `expect` adds a limit from now on, which `alive` starts afresh.
+    `deadline` (loop time) bounds everything; `expect` adds a limit from now on, which `alive` starts afresh;
+    `give_up` ends it at once with an error of its own.
     """
 
     __slots__ = ("_due", "_fired", "_loop", "_task", "_timer", "_what", "deadline", "patience")
@@ -21,7 +22,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._fired: str | None = None
+        self._fired: Exception | None = None
         self._due = deadline
         self._what = ""
         self.deadline = deadline
@@ -40,6 +41,13 @@ class Watchdog:
         if self.patience is not None:
             self._due = self._loop.time() + self.patience
 
+    def give_up(self, error: Exception) -> None:
+        """End what the context runs, from outside of its task; it raises `error`."""
+        if self._fired is None:
+            self._fired = error
+            if self._task is not None:
+                self._task.cancel()
+
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         self._timer = self._loop.call_at(min(self._due, self.deadline), self._ring)
@@ -48,16 +56,11 @@ class Watchdog:
     def _ring(self) -> None:
         now = self._loop.time()
         if now >= self.deadline:
-            self._fire("no complete answer before the total timeout")
+            self.give_up(ProviderTimeoutError("no complete answer before the total timeout"))
         elif now >= self._due and self.patience is not None:
-            self._fire(self._what.format(self.patience))
+            self.give_up(ProviderTimeoutError(self._what.format(self.patience)))
         else:
             self._timer = self._loop.call_at(min(self._due, self.deadline), self._ring)
-
-    def _fire(self, what: str) -> None:
-        self._fired = what
-        if self._task is not None:
-            self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -68,4 +71,4 @@ class Watchdog:
             return
         # someone else's cancellation, which came as well, still counts
         if self._task is not None and self._task.uncancel() == 0 and kind in (asyncio.CancelledError, None):
-            raise ProviderTimeoutError(self._fired) from None
+            raise self._fired from None

@@ -113,6 +113,7 @@ def _attempt(a: Attempt) -> dict[str, Any]:
         "seconds": a.seconds,
         "cost": _dollars(a.cost),
         "status_code": a.status_code,
+        "part": a.part or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -149,7 +150,7 @@ def _attempted(data: Mapping[str, Any]) -> Attempt:
     provider, model = _target(data["target"])
     return Attempt(
         provider, model, data["outcome"], data.get("error"), float(data["seconds"]), _money(data.get("cost")),
-        data.get("status_code"), tier=data.get("tier") or "cloud",
+        data.get("status_code"), tier=data.get("tier") or "cloud", part=data.get("part") or "",
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ CALL_COLUMNS = (
 )  # fmt: skip
 ATTEMPT_COLUMNS = (
     "time", "request_id", "number", "provider", "model", "tier", "outcome", "error", "status_code", "ttft_s", "seconds",
-    "input_tokens", "output_tokens", "usage_source", "cost_usd", "cost_source",
+    "input_tokens", "output_tokens", "usage_source", "cost_usd", "cost_source", "part",
 )  # fmt: skip
 
 
@@ -60,5 +60,5 @@ def _attempt(request_id: str, number: int, a: Attempt) -> tuple[Any, ...]:
     usage = a.usage or Usage()
     return (
         a.started, request_id, number, a.provider, a.model, a.tier, a.outcome, a.error, a.status_code, a.ttft,
-        a.seconds, usage.input_tokens, usage.output_tokens, usage.source, pico(a.cost), a.cost_source,
+        a.seconds, usage.input_tokens, usage.output_tokens, usage.source, pico(a.cost), a.cost_source, a.part or None,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from hybrid_nb.ledger.entries import ATTEMPT_COLUMNS, CALL_COLUMNS, PICO, Entry
 log = logging.getLogger("hybrid_nb")
 _inherited: list[sqlite3.Connection] = []  # of a parent process: neither used nor closed here
 _forking = threading.Lock()
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 WINDOW = 0.001  # seconds between commits: calls that come close together share one, as a commit costs more than a row
 CROWD = 3  # operations in a commit from which on calls come close together; a lone call never waits
 LOCK_PATIENCE = 2.0  # seconds that a finished call waits for its row while another process holds the lock
@@ -42,7 +42,7 @@ _ATTEMPTS = """
 CREATE TABLE IF NOT EXISTS attempts (
   time REAL NOT NULL, request_id TEXT NOT NULL, number INTEGER NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
   tier TEXT NOT NULL, outcome TEXT NOT NULL, error TEXT, status_code INTEGER, ttft_s REAL, seconds REAL NOT NULL,
-  input_tokens INTEGER, output_tokens INTEGER, usage_source TEXT, cost_usd INTEGER, cost_source TEXT,
+  input_tokens INTEGER, output_tokens INTEGER, usage_source TEXT, cost_usd INTEGER, cost_source TEXT, part TEXT,
   PRIMARY KEY (request_id, number)
 ) WITHOUT ROWID
 """
@@ -172,6 +172,8 @@ class Ledger:
             db.execute(_CALLS)
             db.execute("CREATE INDEX IF NOT EXISTS calls_time ON calls (time)")
             db.execute(_ATTEMPTS)
+            if all(column[1] != "part" for column in db.execute("PRAGMA table_info(attempts)")):  # schemas 1 and 2
+                db.execute("ALTER TABLE attempts ADD COLUMN part TEXT")
             db.execute(_RESERVATIONS)
             db.execute(_SPEND)
             db.execute(_SPENT_BEFORE)

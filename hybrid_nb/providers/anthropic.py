@@ -17,4 +17,5 @@ VENDOR = Vendor(
     tools=True,
     vision=True,
     json_schema=True,
+    prefill=("claude-3*", "claude-*-4-[0125]*"),  # 4.6 and later answer a prefill with a 400
 )

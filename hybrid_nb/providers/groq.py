@@ -14,4 +14,5 @@ VENDOR = Vendor(
     models=("openai/gpt-oss-20b", "openai/gpt-oss-120b"),
     price_id="groq",
     tools=True,
+    prefill=("llama*", "meta-llama/*"),
 )

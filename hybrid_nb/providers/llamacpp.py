@@ -17,4 +17,5 @@ VENDOR = Vendor(
     probe="models",
     probe_sign='"llamacpp"',
     json_schema=True,
+    prefill=("*",),
 )

@@ -6,7 +6,7 @@ from hybrid_nb.wire.openai_chat import OpenAIChat
 VENDOR = Vendor(
     type="mistral",
     title="Mistral",
-    wire=OpenAIChat(seed="random_seed", required="any", stream_usage=False, tool_id_length=9),
+    wire=OpenAIChat(seed="random_seed", required="any", stream_usage=False, tool_id_length=9, prefix=True),
     base_url="https://api.mistral.ai/v1",
     key_env=("MISTRAL_API_KEY",),
     key_url="https://console.mistral.ai/api-keys",
@@ -15,4 +15,5 @@ VENDOR = Vendor(
     price_id="mistral",
     tools=True,
     json_schema=True,
+    prefill=("*",),
 )

@@ -17,4 +17,5 @@ VENDOR = Vendor(
     probe="api/tags",
     probe_sign='"models"',
     json_schema=True,
+    prefill=("*",),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from . import facts, prose, schema, tokens
 from .chance import share
@@ -33,16 +34,43 @@ def answer(call: Call, model: Model, seed: int = 0) -> Answer:
     Returns:
         An answer whose tokens are exact: stop sequences and ``max_tokens`` are already applied.
     """
-    mark = (seed, model.name, call.last_user())
     taken = asked(call)
+    call, shown, first = _begun(call)
+    mark = (seed, model.name, call.last_user())
     taken = min(taken, call.context) if call.context else taken
     calls = _tool_calls(call, mark)
     if calls:
         spent = sum(tokens.count(one.name + json.dumps(one.arguments)) for one in calls)
         return Answer(calls=calls, finish="tool_calls", input_tokens=taken, call_tokens=spent)
     text, stop_hit = _stopped(_text(call, model, mark), call.stop)
+    text = first + _rest(text, shown) if shown else text
     words, finish = _limited(tokens.split(text), call.max_tokens)
     return Answer(words, finish=finish, stop_hit=None if finish == "length" else stop_hit, input_tokens=taken)
+
+
+_CUT = re.compile(r"\bcut off\b.*\brepeating its last words\b", re.DOTALL)
+
+
+def _begun(call: Call) -> tuple[Call, str, str]:
+    """A request for the rest of an answer: what was asked first, what was answered of it, and what to begin with.
+
+    A last turn of the assistant is gone on from; an instruction that says so has its last line repeated first.
+    """
+    turns = call.turns
+    if len(turns) > 1 and turns[-1].role == "assistant":
+        return replace(call, turns=turns[:-1]), turns[-1].text, ""
+    told = len(turns) > 2 and turns[-1].role == "user" and turns[-2].role == "assistant" and _CUT.search(turns[-1].text)
+    if told:
+        return replace(call, turns=turns[:-2]), turns[-2].text, turns[-1].text.rpartition("\n")[2]
+    return call, "", ""
+
+
+def _rest(text: str, shown: str) -> str:
+    """What follows `shown` in this model's own answer; after another model's words, from about the same place."""
+    if text.startswith(shown):
+        return text[len(shown) :]
+    left = text.split(" ")[len(shown.split()) :]
+    return " " + " ".join(left or ["That is all."])
 
 
 def asked(call: Call) -> int:

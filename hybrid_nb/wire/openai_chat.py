@@ -130,6 +130,7 @@ class OpenAIChat:
 
     `token_limit`: name of the output limit. `required`: the word for "must call a tool". `tool_id_length`:
     Mistral refuses ids that are not exactly nine letters or digits. `schema`: how a JSON schema is asked for.
+    `prefix`: a last turn of the assistant is marked as the beginning of the answer (Mistral, DeepSeek).
     """
 
     token_limit: str = "max_tokens"  # noqa: S105 - tokens of text
@@ -139,10 +140,13 @@ class OpenAIChat:
     tool_id_length: int | None = None
     schema: Literal["json_schema", "json_object"] = "json_schema"
     fixed_sampling: tuple[str, ...] = ()  # model prefixes that refuse temperature and top_p
+    prefix: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def chat(self, base_url: str, model: str, request: Request, stream: bool) -> HttpCall:
         body: dict[str, Any] = {"model": model, "messages": [self._message(m) for m in request.messages], **self.extra}
+        if self.prefix and request.messages[-1].role == "assistant":
+            body["messages"][-1]["prefix"] = True
         self._sampling(body, model, request)
         if request.tools and request.tool_choice != "none":
             body["tools"] = [

@@ -456,7 +456,9 @@ def test_a_thousand_at_once_on_a_bad_day(raw: Raw, make_router: MakeRouter) -> N
         )
     ]
     budget = {"daily_usd": 1000, "monthly_usd": None}
-    router = make_router({"provider": providers, "budget": budget}, retries=3, breaker_seconds=0.02, timeout=20)
+    router = make_router(
+        {"provider": providers, "budget": budget}, retries=3, breaker_seconds=0.02, timeout=20, resume=False
+    )
 
     async def one(number: int) -> Any:
         if number % 4:

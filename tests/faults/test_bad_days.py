@@ -146,9 +146,9 @@ def test_certificates_that_are_not_there_are_named(raw: Raw, make_router: MakeRo
 
 
 def test_an_endless_answer_ends(raw: Raw, make_router: MakeRouter, monkeypatch) -> None:
-    from hybrid_nb.engine import run
+    from hybrid_nb.engine import attempt
 
-    monkeypatch.setattr(run, "MOST_TEXT", 10_000)
+    monkeypatch.setattr(attempt, "MOST_TEXT", 10_000)
     stream = make_router([at(raw([head(200, "text/event-stream"), *events(delta("x" * 1000)) * 50, HANG]))]).stream(
         "hi"
     )

@@ -32,5 +32,5 @@ def quick(cls: type[T]) -> type[T]:
     exec(f"{lines}{''.join(stores)}    self.__class__ = cls\n", scope)  # noqa: S102 - as dataclasses does; our own names
     made = scope["__init__"]
     made.__qualname__, made.__annotations__ = f"{cls.__qualname__}.__init__", cls.__init__.__annotations__
-    cls.__init__ = made  # type: ignore[misc]  # that is the point
+    cls.__init__ = made  # type: ignore[method-assign]  # that is the point
     return cls

@@ -11,7 +11,6 @@ import cProfile
 import json
 import pstats
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -65,58 +64,8 @@ async def load(ask: Callable[[], Any], calls: int) -> float:
     return time.process_time() - start
 
 
-def entered(run: Callable[[], Any]) -> dict[str, float]:
-    """Python and C functions entered by one call, counted over a round on the portal's thread."""
-    counts = {"call": 0, "c_call": 0}
-
-    def count(frame: Any, event: str, argument: Any) -> None:
-        if event in counts:
-            counts[event] += 1
-
-    sys.setprofile(count)
-    try:
-        run()
-    finally:
-        sys.setprofile(None)
-    return {"python": counts["call"] / CALLS, "c": counts["c_call"] / CALLS}
-
-
-def main(rounds: int, profile: bool) -> None:
-    from hybrid_nb.portal import portal
-
-    client = HybridNb("http://127.0.0.1:9/v1")
-    client.router._engine.transport = Instant()
-
-    def ask() -> Any:
-        return client.router.achat(PROMPT, model="m", max_tokens=LIMIT)
-
-    async def on_portal(work: Callable[[], Any]) -> Any:
-        """cProfile and setprofile see the thread that starts them, so that must be the portal's."""
-        return await work()
-
-    def once() -> float:
-        return portal().run(load(ask, CALLS))
-
-    once()
-    found: dict[str, Any] = {}
-    if profile:
-        profiler = cProfile.Profile()
-
-        async def profiled() -> None:
-            profiler.enable()
-            await load(ask, CALLS)
-            profiler.disable()
-
-        portal().run(profiled())
-        pstats.Stats(profiler, stream=sys.stdout).sort_stats("tottime").print_stats(70)
-    else:
-        found["us"] = min(once() for _ in range(rounds)) / CALLS * 1e6
-        found["entered"] = portal().run(counted(ask))
-        print(json.dumps(found))
-    client.folder.cleanup() if client.router.close() is None else None
-
-
-async def counted(ask: Callable[[], Any]) -> dict[str, float]:
+async def entered(ask: Callable[[], Any]) -> dict[str, float]:
+    """Python and C functions that a call enters, counted on the portal's thread: a figure without noise."""
     counts = {"call": 0, "c_call": 0}
 
     def count(frame: Any, event: str, argument: Any) -> None:
@@ -131,5 +80,34 @@ async def counted(ask: Callable[[], Any]) -> dict[str, float]:
     return {"python": counts["call"] / CALLS, "c": counts["c_call"] / CALLS}
 
 
+async def profiled(ask: Callable[[], Any]) -> cProfile.Profile:
+    """A profile of a round: on the portal's thread, as cProfile sees the thread that starts it."""
+    profile = cProfile.Profile()
+    profile.enable()
+    await load(ask, CALLS)
+    profile.disable()
+    return profile
+
+
+def main(rounds: int | None) -> None:
+    """`rounds` None: a profile."""
+    from hybrid_nb.portal import portal
+
+    client = HybridNb("http://127.0.0.1:9/v1")
+    client.router._engine.transport = Instant()
+
+    def ask() -> Any:
+        return client.router.achat(PROMPT, model="m", max_tokens=LIMIT)
+
+    portal().run(load(ask, CALLS))
+    if rounds is None:
+        pstats.Stats(portal().run(profiled(ask)), stream=sys.stdout).sort_stats("tottime").print_stats(70)
+    else:
+        least = min(portal().run(load(ask, CALLS)) for _ in range(rounds))
+        print(json.dumps({"us": least / CALLS * 1e6, "entered": portal().run(entered(ask))}))
+    client.router.close()
+    client.folder.cleanup()
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] and sys.argv[1] != "profile" else 40, sys.argv[1:] == ["profile"])
+    main(None if sys.argv[1:] == ["profile"] else int(sys.argv[1]) if sys.argv[1:] else 40)

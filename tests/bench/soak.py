@@ -123,23 +123,22 @@ def soak(
     """`calls` in so many legs; a look after each, and which types and lines grew from the first to the last."""
     import hybrid_nb
 
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        with hybrid_nb.Router(config(url, folder)) as router:
-            mix, looks = Mix(router), []
-            first = None
-            for number in range(legs):
-                asyncio.run(mix.leg(calls // legs))
-                looks.append({"calls": mix.number, **look()})
-                tell(looks[-1])
-                if trace and number == 0:
-                    tracemalloc.start()
-                    first = tracemalloc.take_snapshot()
-            lines = []
-            if first is not None:
-                grown = tracemalloc.take_snapshot().compare_to(first, "lineno")
-                lines = [str(one) for one in grown[:10]]
-                tracemalloc.stop()
-            rows = router._ledger.rows("SELECT count(*) FROM calls")[0][0]
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder, hybrid_nb.Router(config(url, folder)) as router:
+        mix, looks = Mix(router), []
+        first = None
+        for number in range(legs):
+            asyncio.run(mix.leg(calls // legs))
+            looks.append({"calls": mix.number, **look()})
+            tell(looks[-1])
+            if trace and number == 0:
+                tracemalloc.start()
+                first = tracemalloc.take_snapshot()
+        lines = []
+        if first is not None:
+            grown = tracemalloc.take_snapshot().compare_to(first, "lineno")
+            lines = [str(one) for one in grown[:10]]
+            tracemalloc.stop()
+        rows = router._ledger.rows("SELECT count(*) FROM calls")[0][0]
     grew = looks[-1]["by_type"] - looks[0]["by_type"]
     for one in looks:
         del one["by_type"]
@@ -151,7 +150,9 @@ def soak(
 
 def row(one: dict[str, Any]) -> str:
     rss = "?" if one["rss"] is None else f"{one['rss'] / 2**20:.1f}"
-    counts = "".join(f"{'?' if one[n] is None else one[n]:>9,}" for n in ("objects", "ours", "tasks", "threads", "files"))
+    counts = "".join(
+        f"{'?' if one[n] is None else one[n]:>9,}" for n in ("objects", "ours", "tasks", "threads", "files")
+    )
     return f"{one['calls']:>9,} {rss:>9}{counts}"
 
 

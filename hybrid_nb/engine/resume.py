@@ -17,9 +17,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
+from hybrid_nb.core.errors import StreamInterruptedError
 from hybrid_nb.core.provider import Vendor
-from hybrid_nb.core.types import Message, Request, Usage
-from hybrid_nb.engine.assemble import estimate_tokens
+from hybrid_nb.core.types import Attempt, Message, Request, Target, Usage
+from hybrid_nb.engine.assemble import Assembler, estimate_tokens
 
 Way = Literal["prefill", "instruction", "restart"]
 
@@ -126,7 +127,9 @@ class _Rest:
     def __init__(self, shown: str, told: bool) -> None:
         text = shown.rstrip()
         self._space = shown[len(text) :]
-        self._repeats = [found for found in dict.fromkeys((text.lstrip(), anchor(text))) if found.strip()]
+        last = anchor(text)
+        repeats = [text.lstrip(), last, *(_ends(last) if told else ())]
+        self._repeats = [found for found in dict.fromkeys(repeats) if found.strip()]  # the longest first
         self._told = told
         self._came: str | None = ""  # until the seam is found
         self._gap: str | None = self._space or None  # space after the seam, of which some was shown
@@ -163,7 +166,7 @@ class _Rest:
             return self._after(core[len(repeated) :])
         if not self._told:
             return self._after(came)
-        if self._space or came[:1].isspace() or came[0] in _CLOSES:
+        if came[0].isspace() or came[0] in _CLOSES or (self._space and came[0].islower()):
             return self._after(came)
         raise Unfit("it went on without the last words, so the seam is not certain")
 
@@ -185,8 +188,16 @@ class _Rest:
         return text.lstrip() if self._space.startswith(own) else text
 
 
+def _ends(words: str) -> list[str]:
+    """Each end of these words, from the beginning of a word: a model may repeat fewer than it is told to."""
+    return [words[at + 1 :] for at, letter in enumerate(words) if letter == " "]
+
+
 def _alike(text: str, repeat: str) -> bool:
     return bool(text) and (text.startswith(repeat) or repeat.startswith(text))
+
+
+# --- what is known of the part that was shown ---------------------------------------------------------------
 
 
 def total(parts: Sequence[Usage]) -> Usage:
@@ -207,3 +218,49 @@ def total(parts: Sequence[Usage]) -> Usage:
         added("reasoning_tokens"),
         "estimate" if guessed else "provider",
     )
+
+
+class Broken:
+    """An answer that broke off: what is known of its part that was shown, and how its rest may be asked for."""
+
+    def __init__(
+        self,
+        error: StreamInterruptedError,
+        target: Target,
+        answer: Assembler,
+        usage: Usage | None,
+        first: float | None,
+        before: Broken | None,
+    ) -> None:
+        """`answer`, `usage` and `first` (seconds to the first token) are those of the attempt at `target` that broke;
+        `before` is the part that earlier ones had shown."""
+        self.error = error
+        self.first: float | None = before.first if before else first
+        self.usages: list[Usage] = [*(before.usages if before else ()), usage or Usage()]
+        self.reasoning: str = (before.reasoning if before else "") + answer.reasoning
+        self.begun: list[str] = list(dict.fromkeys((*(before.begun if before else ()), str(target))))
+        self.tools = answer.calls_begun
+        self._tried: dict[Target, int] = {}  # ways that did not do since the last word was shown
+
+    def _ways(self, vendor: Vendor, target: Target, request: Request) -> Sequence[Way]:
+        return ways(vendor, target.model, request, self.tools)
+
+    def way(self, vendor: Vendor, target: Target, request: Request) -> Way:
+        """How a target is asked for the rest."""
+        found = self._ways(vendor, target, request)
+        return found[min(self._tried.get(target, 0), len(found) - 1)]
+
+    def next_way(self, vendor: Vendor, target: Target, request: Request) -> bool:
+        """The way did not do; whether there is another."""
+        tried = self._tried[target] = self._tried.get(target, 0) + 1
+        return tried < len(self._ways(vendor, target, request))
+
+    def final(self, attempts: Sequence[Attempt], prefix: str) -> StreamInterruptedError:
+        """The error of an answer that nobody finished."""
+        error = self.error
+        later = [f"{a.provider}/{a.model}: {a.error}" for a in attempts if a.part and a.outcome != "interrupted"]
+        if later:
+            error.message += f"; the rest was asked for in vain: {'; '.join(later)}"
+            error.args = (error.message,)
+        error.partial_text = prefix
+        return error

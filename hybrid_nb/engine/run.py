@@ -27,7 +27,7 @@ from hybrid_nb.core.errors import (
     StreamInterruptedError,
 )
 from hybrid_nb.core.provider import Transport
-from hybrid_nb.core.types import Attempt, Reply, Request, Route, RoutePlan, Target, Usage
+from hybrid_nb.core.types import Attempt, Reply, Request, Route, RoutePlan, Usage
 from hybrid_nb.engine.allowance import TYPICAL_OUTPUT
 from hybrid_nb.engine.assemble import estimate_input
 from hybrid_nb.engine.attempt import Asked, Overtaken, Pricer, Sink, Timing, Try
@@ -35,7 +35,8 @@ from hybrid_nb.engine.breaker import FOREVER
 from hybrid_nb.engine.gate import Full, Gate, Shut, Ticket, full_error, shut_error
 from hybrid_nb.engine.hedge import Hedger
 from hybrid_nb.engine.plan import DEFAULT_OUTPUT, no_candidate
-from hybrid_nb.engine.resume import Unfit, Way, asking, total, ways
+from hybrid_nb.engine.race import Race
+from hybrid_nb.engine.resume import Broken, Unfit, asking, total
 from hybrid_nb.engine.schedule import Schedule, Slot, Step
 
 __all__ = ["Call", "Conduct", "Engine", "Pricer", "Recorder", "Sink", "Timing", "new_id", "summed"]
@@ -132,6 +133,7 @@ class Call:
     ) -> None:
         self.engine = engine
         self.transport, self.gate, self.price, self.wall = engine.transport, engine.gate, engine.price, engine.wall
+        self.hedger = engine.hedger
         self.request = request
         self.plan = plan
         self.conduct = conduct
@@ -183,7 +185,7 @@ class Call:
             if step.wait:
                 await self.engine.sleep(step.wait)
             asked = self._asked(step.slot)
-            ticket = await self._admitted(asked, step.last_resort or not self.schedule.more)
+            ticket = await self.admitted(asked, step.last_resort or not self.schedule.more)
             if ticket is None:
                 continue
             attempt = Try(self, asked, ticket)
@@ -197,7 +199,7 @@ class Call:
         """What a slot is asked: the request, or the rest of the answer that broke off."""
         if self.broken is None:
             return Asked(slot, self.request, self.input_estimate)
-        way = self.broken.way(slot, self.request)
+        way = self.broken.way(slot.provider.vendor, slot.target, self.request)
         request = asking(self.request, way, self.prefix)
         return Asked(slot, request, estimate_input(request.messages), way)
 
@@ -211,7 +213,7 @@ class Call:
         try:
             await attempt.run()
         except InferenceError as error:
-            self._failed(attempt, error)
+            self.failed(attempt, error)
         except Unfit:
             self._next_way(attempt.slot)
         else:
@@ -220,8 +222,8 @@ class Call:
 
     async def _raced(self, attempt: Try) -> Try | None:
         """As _settled, with a rival if the first token is late."""
-        hedger, percentile = self.engine.hedger, self.conduct.hedge or 1.0
-        wait = hedger.wait(self.gate.latency, attempt.slot.target, percentile)
+        percentile = self.conduct.hedge or 1.0
+        wait = self.hedger.wait(self.gate.latency, attempt.slot.target, percentile)
         if wait is None:
             return await self._settled(attempt)
         self.race, self.raced = Race(self, attempt, wait), True
@@ -238,12 +240,19 @@ class Call:
         if self.race is not None:
             self.race.lead(attempt)
 
-    def _failed(self, attempt: Try, error: InferenceError) -> None:
+    def failed(self, attempt: Try, error: InferenceError) -> None:
         """Note what a failure means for the tries that remain. Raises what nothing can be done about."""
         self.last = error
         if isinstance(error, StreamInterruptedError):
             cause = error.__cause__ if isinstance(error.__cause__, InferenceError) else error
-            self.broken = Broken(error, attempt, self.attempts[-1], self.started, self.broken)
+            self.broken = Broken(
+                error,
+                attempt.slot.target,
+                attempt.answer,
+                self.attempts[-1].usage,
+                attempt.first_after(self.started),
+                self.broken,
+            )
             self.prefix = error.partial_text
             wrong = isinstance(cause, InvalidRequestError) and not isinstance(cause, ContextLengthError)
             if wrong or not (self.conduct.resume if self.request.resume is None else self.request.resume):
@@ -257,10 +266,10 @@ class Call:
             self.schedule.failed(attempt.slot, error, self.clock())
 
     def _next_way(self, slot: Slot) -> None:
-        if self.broken is not None and self.broken.next_way(slot, self.request):
+        if self.broken is not None and self.broken.next_way(slot.provider.vendor, slot.target, self.request):
             self.schedule.postponed(slot, self.clock())
 
-    async def _admitted(self, asked: Asked, patient: bool) -> Ticket | None:
+    async def admitted(self, asked: Asked, patient: bool) -> Ticket | None:
         """Leave to ask; None when the slot may not be asked (now), which `refusals` keeps for the error."""
         self.tries += 1
         name = f"{self.request_id}.{self.tries}"
@@ -380,119 +389,6 @@ class Call:
             route=self._route(None),
             request_id=self.request_id,
         )
-
-
-class Broken:
-    """An answer that broke off: what is known of its part that was shown, and how its rest may be asked for."""
-
-    def __init__(
-        self, error: StreamInterruptedError, attempt: Try, noted: Attempt, started: float, before: Broken | None
-    ) -> None:
-        self.error = error
-        self.first: float | None = before.first if before else attempt.first_after(started)
-        self.usages: list[Usage] = [*(before.usages if before else ()), noted.usage or Usage()]
-        self.reasoning: str = (before.reasoning if before else "") + attempt.answer.reasoning
-        self.begun: list[str] = list(dict.fromkeys((*(before.begun if before else ()), str(attempt.slot.target))))
-        self.tools = attempt.answer.calls_begun
-        self._tried: dict[Target, int] = {}  # ways that did not do since the last word was shown
-
-    def _ways(self, slot: Slot, request: Request) -> Sequence[Way]:
-        return ways(slot.provider.vendor, slot.target.model, request, self.tools)
-
-    def way(self, slot: Slot, request: Request) -> Way:
-        """How a slot is asked for the rest."""
-        found = self._ways(slot, request)
-        return found[min(self._tried.get(slot.target, 0), len(found) - 1)]
-
-    def next_way(self, slot: Slot, request: Request) -> bool:
-        """The way did not do; whether there is another."""
-        tried = self._tried[slot.target] = self._tried.get(slot.target, 0) + 1
-        return tried < len(self._ways(slot, request))
-
-    def final(self, attempts: Sequence[Attempt], prefix: str) -> StreamInterruptedError:
-        """The error of an answer that nobody finished."""
-        error = self.error
-        later = [f"{a.provider}/{a.model}: {a.error}" for a in attempts if a.part and a.outcome != "interrupted"]
-        if later:
-            error.message += f"; the rest was asked for in vain: {'; '.join(later)}"
-            error.args = (error.message,)
-        error.partial_text = prefix
-        return error
-
-
-class Race:
-    """An attempt, and the rival that starts when its first token is late. The first token wins."""
-
-    def __init__(self, call: Call, attempt: Try, wait: float) -> None:
-        self.call = call
-        self.attempt = attempt
-        self.second: Try | None = None
-        self.leader: Try | None = None
-        self._task: asyncio.Task[Try | None] | None = None
-        self._wait = wait
-        self._timer = asyncio.get_running_loop().call_later(wait, self._begin)
-
-    @property
-    def won(self) -> bool:
-        """Whether the rival was faster."""
-        return self.leader is not None and self.leader is self.second
-
-    @property
-    def told(self) -> str:
-        return f"asked beside {self.attempt.slot.target}, which had said nothing for {self._wait:.2f} s"
-
-    def _begin(self) -> None:
-        hedger, schedule = self.call.engine.hedger, self.call.schedule
-        if self.attempt.first is not None or not schedule.more or not hedger.take():
-            return
-        slot = schedule.fresh()
-        if slot is not None:
-            asked = Asked(slot, self.call.request, self.call.input_estimate, part="hedge")
-            self._task = asyncio.get_running_loop().create_task(self._run(asked))
-
-    async def _run(self, asked: Asked) -> Try | None:
-        ticket = await self.call._admitted(asked, patient=False)
-        if ticket is None:
-            self.call.engine.hedger.give()
-            return None
-        self.second = Try(self.call, asked, ticket)
-        await self.second.run()
-        return self.second
-
-    def lead(self, attempt: Try) -> None:
-        """The first token of one of them came."""
-        if self.leader is None:
-            self.leader = attempt
-            self._timer.cancel()
-            if attempt is not self.attempt:
-                self.attempt.overtaken(attempt)
-            elif self.second is not None:
-                self.second.overtaken(attempt)
-            elif self._task is not None:
-                self._task.cancel()
-        elif self.leader is not attempt:
-            raise Overtaken(f"{self.leader.slot.target} was faster")
-
-    async def rival(self) -> Try | None:
-        """The rival's end, when there is one that may win: it has the answer, or its failure is noted."""
-        if self._task is None or self.leader is self.attempt:
-            return None
-        try:
-            return await self._task
-        except InferenceError as error:
-            if self.second is not None:
-                self.call._failed(self.second, error)
-        return None
-
-    async def close(self) -> None:
-        """End what is left of the rival, so that its row is there before the call's."""
-        self._timer.cancel()
-        task = self._task
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-        if task is not None and not task.cancelled():
-            task.exception()  # heard
 
 
 def summed(attempts: Sequence[Attempt]) -> Decimal | None:

@@ -43,10 +43,9 @@ class Watchdog:
 
     def give_up(self, error: Exception) -> None:
         """End what the context runs, from outside of its task; it raises `error`."""
-        if self._fired is None:
+        if self._fired is None and self._task is not None:
             self._fired = error
-            if self._task is not None:
-                self._task.cancel()
+            self._task.cancel()
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -67,8 +66,9 @@ class Watchdog:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        task, self._task = self._task, None  # what comes too late ends nothing
         if self._fired is None:
             return
         # someone else's cancellation, which came as well, still counts
-        if self._task is not None and self._task.uncancel() == 0 and kind in (asyncio.CancelledError, None):
+        if task is not None and task.uncancel() == 0 and kind in (asyncio.CancelledError, None):
             raise self._fired from None

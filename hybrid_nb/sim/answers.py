@@ -69,7 +69,10 @@ def _rest(text: str, shown: str) -> str:
     """What follows `shown` in this model's own answer; after another model's words, from about the same place."""
     if text.startswith(shown):
         return text[len(shown) :]
-    left = text.split(" ")[len(shown.split()) :]
+    said = shown.split()
+    left = text.split(" ")[len(said) :]
+    while left and left[0] == said[-1]:
+        left.pop(0)
     return " " + " ".join(left or ["That is all."])
 
 

@@ -158,7 +158,9 @@ def test_an_instructed_answer_joins_behind_its_last_words(text: str, share: floa
         ("Line one.\n", "Line one.\n\nLine two.", "\nLine two."),
         ("It is done.", "It is done.", ""),
         ("It is done.", "", ""),
-        ("It is done.", "is done.", None),
+        ("It is done.", "is done.", ""),  # fewer words than it was told to repeat
+        ("The quick brown ", "brown fox", "fox"),
+        ("The quick brown ", "Foxes are small.", None),
     ],
 )
 def test_seams_of_an_instructed_answer(shown: str, came: str, rest: str | None) -> None:

@@ -86,5 +86,23 @@ def route(tmp_path: Path) -> Iterator[Callable[..., Router]]:
 
 
 @pytest.fixture
+def make_router_of(tmp_path: Path) -> Iterator[Callable[..., Router]]:
+    """A router to two servers, in order."""
+    made: list[Router] = []
+
+    def make(*servers: Server) -> Router:
+        providers = [
+            {"name": name, "type": "llamacpp", "base_url": server.base_url, "priority": number}
+            for number, (name, server) in enumerate(zip(("first", "second"), servers, strict=True))
+        ]
+        made.append(Router({"provider": providers, "ledger": {"url": f"sqlite:///{tmp_path / 'ledger.db'}"}}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
 def router(server: Server, route: Callable[..., Router]) -> Router:
     return route(server)

@@ -58,3 +58,15 @@ def test_equality_hash_copies_and_pickles() -> None:
         assert copy.copy(one) == copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
     assert replace(types.Reply("x"), text="y") == types.Reply("y")
     assert asdict(usage)["output_tokens"] == 2
+
+
+def test_an_instance_of_a_subclass_is_made_as_usual() -> None:
+    class Shown(Made):
+        pass
+
+    shown = Shown(1, d=7)
+    assert type(shown) is Shown
+    assert (shown.a, shown.b, shown.c, shown.d) == (1, "b", {}, 7)
+    assert shown.c is not Shown(1).c
+    with pytest.raises(FrozenInstanceError):
+        shown.a = 2  # type: ignore[misc]  # that is what is tested

@@ -1,4 +1,4 @@
-"""The command line: `hybrid-nb demo`, `test`, `models`, `health`, `costs`, `sim`."""
+"""The command line: `hybrid-nb demo`, `test`, `models`, `health`, `costs`, `budget`, `sim`."""
 
 from __future__ import annotations
 
@@ -153,6 +153,20 @@ def costs(config: str | None, by: str, since: str | None) -> None:
             show(router.costs([name.strip() for name in by.split(",") if name.strip()], since))
         except ValueError as error:
             raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@config_option
+def budget(config: str | None) -> None:
+    """What is left of the day's and the month's budget (UTC), over all processes that share the ledger."""
+    from hybrid_nb.router import Router
+
+    with Router(config) as router:
+        table = router.budget()
+    unpriced = table["unpriced_models"].dropna()
+    show(table.drop(columns=["unpriced_calls", "unpriced_models"]))
+    if len(unpriced):
+        click.echo(f"no price is known for {unpriced.iloc[-1]}: what it cost is not in these sums")
 
 
 @main.command()

@@ -18,18 +18,24 @@ _KINDS = {
         (
             "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "status_code", "calls", "errors",
             "context", "max_output", "models", "priority", "attempts", "number", "rpm", "unknown_cost",
+            "requests_left", "tpm", "tokens_left", "max_concurrency", "at_once_left", "vendor_requests_left",
+            "vendor_tokens_left", "unpriced_calls",
         ),
         "Int64",
     ),
     **dict.fromkeys(
         (
             "ttft_s", "latency_s", "seconds", "cost_usd", "saved_usd", "success_rate", "uptime", "input_usd_per_mtok",
-            "output_usd_per_mtok",
+            "output_usd_per_mtok", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd", "share",
         ),
         "Float64",
     ),
-    **dict.fromkeys(("cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted"), "boolean"),
+    **dict.fromkeys(
+        ("cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted", "alert"), "boolean"
+    ),
 }  # fmt: skip
+
+_TIMES = ("time", "last_check", "resets_at", "blocked_until")
 
 COST_COLUMNS = ("calls", "errors", "input_tokens", "output_tokens", "cost_usd", "unknown_cost", "saved_usd")
 
@@ -38,9 +44,9 @@ def frame(rows: Iterable[Any], columns: Sequence[str]) -> pd.DataFrame:
     """A frame of these columns, each with its type, empty ones too."""
     pandas = late("pandas", "frames")
     table = pandas.DataFrame(list(rows), columns=list(columns))
-    kinds = {name: _KINDS.get(name, "string") for name in columns if name not in ("tags", "time", "last_check")}
+    kinds = {name: _KINDS.get(name, "string") for name in columns if name not in ("tags", *_TIMES)}
     table = table.astype(kinds)
-    for name in ("time", "last_check"):
+    for name in _TIMES:
         if name in columns:
             table[name] = pandas.to_datetime(table[name], unit="s", utc=True).dt.as_unit("ns")
     result: pd.DataFrame = table

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import checks, frames, setup
+from hybrid_nb import checks, frames, remaining, setup
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core.errors import ConfigError, HybridNbError, InferenceError
@@ -149,12 +149,15 @@ class Router:
     `config` is a path, a dict, or None: then HYBRID_NB_CONFIG, ./hybrid_nb.toml, the user's file; without any of
     them the environment's keys and the local servers that are found. Raises ConfigError.
 
+    HYBRID_NB_CACHE (off, on, record, replay) and HYBRID_NB_CASSETTE (a path) go over [cache] of any of these, so that
+    a committed notebook replays without being edited; a call's own `cache` goes over them.
+
     >>> with Router({"provider": [{"name": "a", "type": "ollama"}]}) as router:   # doctest: +SKIP
     ...     print(router.chat("Say hi"))
     """
 
     def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> None:
-        settings, self.path, bare = setup.load(config, os.environ)
+        settings, self.path, bare, self._borrowed = setup.load(config, os.environ)
         found = [setup.build(item, os.environ) for item in settings.provider]
         replays = settings.cache.mode == "replay"  # which needs no provider, and reads no network
         if not replays and (bare if settings.router.discover is None else settings.router.discover):
@@ -198,7 +201,8 @@ class Router:
     @staticmethod
     def _discovered(known: Sequence[Provider]) -> list[Provider]:
         taken = {provider.vendor.type for provider in known}
-        return portal().run(discover([vendor for vendor in vendors() if vendor.ports and vendor.type not in taken]))
+        wanted = [vendor for vendor in vendors() if vendor.ports and vendor.type not in taken]
+        return portal().run(discover(wanted, environ=os.environ))
 
     def _list_unlisted(self) -> None:
         """Ask providers that name no models for their lists, all at once; the ones that fail keep none."""
@@ -384,6 +388,28 @@ class Router:
         names = [by] if isinstance(by, str) else list(by or ())
         return frames.costs(costs.costs(self._ledger, names, _unix(since)), names)
 
+    def budget(self) -> pd.DataFrame:
+        """One row a limit ("day", "month"; days and months in UTC), over all processes that share the ledger.
+
+        Dollars: limit_usd (missing: none), spent_usd (settled), reserved_usd (at most, by calls under way) and
+        remaining_usd. `share` is spent / limit, `alert` whether it has reached [budget] alert_at, `resets_at` a time
+        in UTC. What no price is known for is in none of these: `unpriced_calls` counts it, `unpriced_models` names it.
+        """
+        self._check_open()
+        now = time.time()
+        return remaining.budget(self._budget.periods(now), self._state.settings.budget.alert_at, now)
+
+    def limits(self) -> pd.DataFrame:
+        """One row a provider's key and address: what is left of its rate limits, now.
+
+        requests_left and tokens_left are of rpm and tpm (a sliding minute), at_once_left of max_concurrency, as this
+        router counts; vendor_requests_left and vendor_tokens_left are what the vendor's headers told last, until
+        their reset. `blocked_until`: nothing is sent before, as the vendor asked. Missing: no limit, or not known.
+        """
+        self._check_open()
+        rows = portal().run(remaining.limits(self._state.providers.values(), self._gate))
+        return frames.records(rows, remaining.LIMIT_COLUMNS)
+
     def health(self, check: bool = True) -> pd.DataFrame:
         """One row a provider. With `check` each is asked now, all at once; this costs nothing."""
         self._check_open()
@@ -557,7 +583,8 @@ class Router:
             change(data)
             settings = setup.check(configuration.validate(data, "the change"), "the change", {p.name for p in kept})
             built = [self._rebuilt(item, old) for item in settings.provider]
-            self._state = make_state(settings, [*built, *kept])
+            named = {p.name for p in built}  # one that was found may since have been configured
+            self._state = make_state(settings, [*built, *(p for p in kept if p.name not in named)])
             self._gate.policy = _policy_of(settings)
             self._engine.hedger.rate = settings.router.hedge_rate
             self._budget.limits, self._budget.queue = _budget_of(settings)
@@ -573,10 +600,14 @@ class Router:
         """Write the configuration as TOML: to `path`, the file it came from, or the user's. Comments are kept.
 
         Keys that came from the environment are written as env:NAME; a key given in clear text is written as given.
+        What the environment set of [router] and [cache] (MAX_RETRIES, HYBRID_NB_CACHE ...) is not written.
         """
         from hybrid_nb.core.saving import save
 
-        return save(self._state.settings, Path(path) if path else self.path or configuration.user_file())
+        return save(
+            setup.own(self._state.settings, self._borrowed),
+            Path(path) if path else self.path or configuration.user_file(),
+        )
 
     def close(self) -> None:
         """Close connections and the ledger. Calls under way are finished or fail; further ones raise ConfigError.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid_nb import keys
 from hybrid_nb.core.config import ProviderSettings, Settings, find_file, nearest, read_file, validate
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.models import canonical
 from hybrid_nb.core.provider import Endpoint, Price, Provider
-from hybrid_nb.core.types import ModelInfo
+from hybrid_nb.core.types import CACHE_MODES, ModelInfo
 from hybrid_nb.providers import vendor, vendors
 
 ROUTER_VARIABLES = {
@@ -28,6 +28,29 @@ ROUTER_VARIABLES = {
     "INFERENCE_STRATEGY": "strategy",
     "INFERENCE_MODE": "mode",
 }
+
+
+CACHE_VARIABLES = {"HYBRID_NB_CACHE": "mode", "HYBRID_NB_CASSETTE": "path"}
+
+
+class Borrowed(NamedTuple):
+    """A value that the environment lent to the settings: save() writes `own` instead, or nothing."""
+
+    section: str
+    field: str
+    value: Any
+    own: Any  # what the file or dict says; None: nothing
+
+
+class Loaded(NamedTuple):
+    """Settings, the file they came from, whether nothing was configured (so local servers are looked for), and what
+    the environment lent.
+    """
+
+    settings: Settings
+    path: Path | None
+    bare: bool
+    borrowed: tuple[Borrowed, ...]
 
 
 def _listed(environ: Mapping[str, str], name: str) -> list[str]:
@@ -97,25 +120,60 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return {"router": router, "provider": providers}
 
 
-def load(
-    config: str | os.PathLike[str] | Mapping[str, Any] | None, environ: Mapping[str, str]
-) -> tuple[Settings, Path | None, bool]:
-    """Settings, the file they came from, and whether nothing was configured (so local servers are looked for).
+def load(config: str | os.PathLike[str] | Mapping[str, Any] | None, environ: Mapping[str, str]) -> Loaded:
+    """The settings of a file, a dict, or without one the environment.
 
-    A file or dict is taken as it is; without one the environment is read. The router's own variables
-    (MAX_RETRIES ...) fill what a found file leaves out.
+    The router's own variables (MAX_RETRIES ...) fill what a found file leaves out; a file that is named, and a dict,
+    are taken as they are. Only HYBRID_NB_CACHE and HYBRID_NB_CASSETTE go over all of them, so that a notebook runs
+    from its cassette without being edited. An option of a call goes over these. Raises ConfigError.
     """
     if isinstance(config, Mapping):
-        return check(validate(config, "the configuration"), "the configuration"), None, False
+        data, lent = _cached(config, environ)
+        return Loaded(check(validate(data, "the configuration"), "the configuration"), None, False, lent)
     path = Path(config).expanduser() if config is not None else find_file(environ)
     if path is None:
-        return _filled(from_environment(environ), "the environment", environ, None), None, True
-    data = read_file(path)
+        data, lent = _cached(from_environment(environ), environ)
+        settings = _filled(data, "the environment", environ, None)
+        return Loaded(settings, None, True, (*_lent(settings, data["router"]), *lent))
+    data, lent = _cached(read_file(path), environ)
     written = data.get("router") or {}
     if config is None and isinstance(written, dict):
-        data["router"] = {**from_environment(environ)["router"], **written}
-        return _filled(data, str(path), environ, written), path, False
-    return check(validate(data, str(path)), str(path)), path, False
+        router = from_environment(environ)["router"]
+        settings = _filled({**data, "router": {**router, **written}}, str(path), environ, written)
+        return Loaded(settings, path, False, (*_lent(settings, router.keys() - written.keys()), *lent))
+    return Loaded(check(validate(data, str(path)), str(path)), path, False, lent)
+
+
+def _cached(data: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Borrowed, ...]]:
+    """The data with the cache mode and cassette of the environment, and what was lent."""
+    told = {field: environ[name].strip() for name, field in CACHE_VARIABLES.items() if environ.get(name, "").strip()}
+    if told.get("mode", "off") not in CACHE_MODES:
+        raise ConfigError(f"HYBRID_NB_CACHE must be one of {', '.join(CACHE_MODES)}, not {told['mode']!r}")
+    cache = data.get("cache", {})
+    if not told or not isinstance(cache, Mapping):
+        return dict(data), ()
+    lent = tuple(Borrowed("cache", field, value, cache.get(field)) for field, value in told.items())
+    return {**data, "cache": {**cache, **told}}, lent
+
+
+def _lent(settings: Settings, fields: Iterable[str]) -> tuple[Borrowed, ...]:
+    return tuple(Borrowed("router", field, getattr(settings.router, field), None) for field in sorted(fields))
+
+
+def own(settings: Settings, borrowed: Iterable[Borrowed]) -> Settings:
+    """The settings without what the environment lent them and nobody has changed since."""
+    data = settings.model_dump(exclude_unset=True)
+    for item in borrowed:
+        section = data.get(item.section, {})
+        if section.get(item.field) != item.value:
+            continue
+        if item.own is None:
+            del section[item.field]
+            if not section:
+                del data[item.section]
+        else:
+            section[item.field] = item.own
+    return validate(data, "the settings")
 
 
 def _filled(

@@ -29,7 +29,7 @@ def model_of(wire: str) -> str:
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test reads the developer's keys, settings or ledger."""
     ours = {name for vendor in vendors() for name in (*vendor.key_env, *vendor.url_env)}
-    ours |= {*ROUTER_VARIABLES, "HYBRID_NB_CONFIG", "RATE_LIMIT_PER_MINUTE"}
+    ours |= {*ROUTER_VARIABLES, "HYBRID_NB_CONFIG", "HYBRID_NB_CACHE", "HYBRID_NB_CASSETTE", "RATE_LIMIT_PER_MINUTE"}
     for name in list(os.environ):
         if name in ours or name.endswith("_API_KEY") or name.startswith(("CUSTOM_", "INFERENCE_", "FALLBACK_")):
             monkeypatch.delenv(name)

@@ -10,9 +10,13 @@ from click.testing import CliRunner, Result
 
 from hybrid_nb import setup
 from hybrid_nb.cli import main
+from hybrid_nb.router import Router
 from hybrid_nb.sim import Fleet
+from tests.conftest import at
+from tests.faults.raw_server import RawServer, answer, said
 
 Run = Callable[..., Result]
+Raw = Callable[..., RawServer]
 
 
 @pytest.fixture
@@ -53,6 +57,18 @@ def test_a_provider_that_is_down(run: Run) -> None:
     assert result.exit_code == 1
     assert result.output.count("no connection to 127.0.0.1") == 1
     assert "FAIL key: not tried" in result.output
+
+
+def test_the_budget(run: Run, tmp_path: Path, raw: Raw) -> None:
+    result = run("budget")
+    assert result.exit_code == 0
+    assert "no price" not in result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == ["limit", "day", "month"]
+    with Router(
+        {"ledger": {"url": f"sqlite:///{tmp_path}/ledger.db"}, "provider": [at(raw(answer(said("hi"))), prices={})]}
+    ) as one:
+        one.chat("hi")
+    assert "no price is known for a/m: what it cost is not in these sums" in run("budget").output
 
 
 def test_costs(run: Run) -> None:

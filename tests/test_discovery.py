@@ -115,6 +115,56 @@ async def test_llamacpp_is_told_from_lmstudio(raw: Raw) -> None:
     assert await discover([on("llamacpp", other.port)]) == []
 
 
+LISTED = {"object": "list", "data": [{"id": "x", "object": "model", "owned_by": "organization_owner"}]}
+OWN = {"models": [{"type": "llm", "key": "x", "loaded_instances": [], "max_context_length": 4096}]}
+OLD = {"object": "list", "data": [{"id": "x", "type": "llm", "state": "not-loaded", "max_context_length": 4096}]}
+NO_KEY = answer({"error": {"message": "An LM Studio API token is required", "code": "invalid_api_key"}}, 401)
+
+
+@pytest.mark.parametrize(
+    ("own", "paths"),
+    [([answer(OWN)], ["/api/v1/models"]), ([answer({}, 404), answer(OLD)], ["/api/v1/models", "/api/v0/models"])],
+)
+async def test_lmstudio_is_told_by_its_own_list(own: list[list[bytes]], paths: list[str], raw: Raw) -> None:
+    server = raw(*own, answer(LISTED))
+    (found,) = await discover([on("lmstudio", server.port)])
+    assert [info.id for info in found.models] == ["x"]
+    assert [seen.path for seen in server.seen] == [*paths, "/v1/models"]
+
+
+async def test_another_openai_server_is_not_lmstudio(raw: Raw) -> None:
+    for body in (
+        LISTED,
+        {"object": "list", "data": [{"id": "x", "owned_by": "vllm", "max_model_len": 9}]},
+        {"data": 1},
+    ):
+        assert await discover([on("lmstudio", raw(answer(body)).port)]) == []
+
+
+async def test_a_server_that_wants_a_key_is_found_and_says_so(raw: Raw) -> None:
+    (found,) = await discover([on("lmstudio", raw(NO_KEY).port)])
+    assert (found.name, found.models, found.endpoints[0].key) == ("lmstudio", (), None)
+    assert (found.missing_key or "").startswith("no key: set LM_STUDIO_API_KEY or LM_API_TOKEN")
+    other = raw(answer(b"<html>Unauthorized</html>", 401, "text/html"))
+    assert await discover([on("lmstudio", other.port)]) == []  # somebody else's
+    open_one = raw(answer(OWN), answer(LISTED))
+    (found,) = await discover([on("lmstudio", raw(NO_KEY).port, open_one.port)])
+    assert found.missing_key is None  # one that answers goes first
+
+
+async def test_a_key_that_is_set_is_used_where_one_is_wanted(raw: Raw) -> None:
+    server = raw(NO_KEY, answer(OWN), answer(LISTED))
+    (found,) = await discover([on("lmstudio", server.port)], environ={"LM_API_TOKEN": "planted-token"})
+    assert [info.id for info in found.models] == ["x"]
+    assert found.missing_key is None
+    assert found.endpoints[0].key is not None
+    assert found.endpoints[0].key.source == "env:LM_API_TOKEN"
+    assert [seen.headers.get("authorization") for seen in server.seen] == [None, *["Bearer planted-token"] * 2]
+    wrong = raw(NO_KEY)
+    (found,) = await discover([on("lmstudio", wrong.port)], environ={"LM_API_TOKEN": "planted-token"})
+    assert found.missing_key is not None
+
+
 def test_every_local_vendor_says_where_to_look() -> None:
     local = [v for v in vendors() if v.ports]
     assert {v.type for v in local} >= {"ollama", "lmstudio", "llamacpp"}

@@ -292,6 +292,59 @@ def test_what_was_recorded_is_replayed_without_any_provider(fleet: Fleet, make_r
     assert router.costs(by=[])["saved_usd"][0] == pytest.approx(float(sum(r.cost or Decimal(0) for r in again)))
 
 
+def test_what_was_asked_twice_is_replayed_in_that_order(raw: Raw, make_router: MakeRouter, path: Path) -> None:
+    server = raw(*(answer(said(text)) for text in ("one", "other", "two", "three")))
+    record = recorder(make_router, [at(server)], path)
+    assert [record.chat(prompt).text for prompt in ("hi", "ho", "hi", "hi")] == ["one", "other", "two", "three"]
+    router = replayer(make_router, path)
+    asked = ["hi", "ho", "hi", "ho", "hi", "hi"]
+    assert [router.chat(prompt).text for prompt in asked] == ["one", "other", "two", "other", "three", "three"]
+    assert replayer(make_router, path).chat("hi").text == "one"  # each run from the beginning
+    again = raw(answer(said("new")))
+    recorder(make_router, [at(again)], path).chat("hi")  # another recording takes the place of the last
+    router = replayer(make_router, path)
+    assert [router.chat("hi").text for _ in range(2)] == ["new", "new"]
+
+
+def test_takes_that_come_at_once_are_written_in_order(raw: Raw, make_router: MakeRouter, path: Path) -> None:
+    server = raw(*(answer(said(str(number))) for number in range(20)))
+    record = recorder(make_router, [at(server)], path)
+
+    async def all_of_them() -> list[str]:
+        return [reply.text for reply in await asyncio.gather(*(record.achat("hi") for _ in range(20)))]
+
+    texts = asyncio.run(all_of_them())
+    router = replayer(make_router, path)
+    assert sorted(router.chat("hi").text for _ in range(20)) == sorted(texts)
+    assert [orjson.loads(line).get("take", 0) for line in path.read_bytes().splitlines()] == list(range(20))
+
+
+def test_the_environment_replays_without_any_edit(
+    raw: Raw, make_router: MakeRouter, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = raw(answer(said("recorded")))
+    config = [at(server)]
+    monkeypatch.setenv("HYBRID_NB_CASSETTE", str(path))
+    monkeypatch.setenv("HYBRID_NB_CACHE", "record")
+    make_router(config).chat("hi")
+    monkeypatch.setenv("HYBRID_NB_CACHE", " replay ")
+    file = tmp_path / "team.toml"
+    file.write_text('[cache]\nmode = "off"\npath = "elsewhere.jsonl"\n')
+    assert make_router(config).chat("hi").text == "recorded"  # over a dict
+    assert Router(file).chat("hi").text == "recorded"  # over a file
+    assert Router().chat("hi").text == "recorded"  # and where nothing is configured
+    assert len(server.seen) == 1
+    assert make_router(config).chat("hi", cache="off").text == "recorded"  # a call's own option goes over it
+    assert len(server.seen) == 2
+    monkeypatch.setenv("HYBRID_NB_CACHE", "")
+    make_router(config).chat("hi")
+    assert len(server.seen) == 3
+    monkeypatch.setenv("HYBRID_NB_CACHE", "reply")
+    for given in (None, file, {"provider": config}):
+        with pytest.raises(ConfigError, match="HYBRID_NB_CACHE must be one of off, on, record, replay, not 'reply'"):
+            Router(given)
+
+
 def test_a_replayed_stream_is_to_the_byte(raw: Raw, make_router: MakeRouter, path: Path) -> None:
     first = taken(recorder(make_router, [at(raw(slowly(ODD)))], path))
     router = replayer(make_router, path)

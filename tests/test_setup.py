@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from hybrid_nb.core.config import read_file, validate
 from hybrid_nb.core.errors import AuthenticationError, ConfigError
 from hybrid_nb.core.saving import save
-from hybrid_nb.router import Router
+from hybrid_nb.discovery import discover
+from hybrid_nb.providers import vendor
+from hybrid_nb.router import Router, make_state
 from hybrid_nb.setup import check, host_url
 from hybrid_nb.sim import Fleet
 from tests.conftest import MakeRouter, at
@@ -453,6 +457,44 @@ def test_saving_keeps_comments_and_order_around_a_change(tmp_path: Path) -> None
     with Router(path) as again:
         assert list(again._state.providers) == ["a", "c"]
         assert again._state.settings == router._state.settings
+
+
+def test_saving_leaves_out_what_the_environment_lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "hybrid_nb.toml"
+    path.write_text('[router]\nstrategy = "priority"\n\n[cache]\nmode = "on"\n')
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "MAX_RETRIES": "7", "INFERENCE_STRATEGY": "cheapest", "ENDPOINT_TIMEOUT": "50", "HYBRID_NB_CACHE": "record",
+        "HYBRID_NB_CASSETTE": "c.jsonl",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with Router() as router:
+        assert (router._state.settings.router.retries, router._state.settings.cache.mode) == (7, "record")
+        assert router._state.settings.router.strategy == "priority"
+        router.configure(timeout=60, retry_delay=0.25)
+        router.save()
+    assert tomllib.loads(path.read_text()) == {
+        "router": {"strategy": "priority", "timeout": 60.0, "retry_delay": 0.25},
+        "cache": {"mode": "on"},
+    }
+    path.unlink()
+    with Router() as router:
+        router.save(tmp_path / "other.toml")
+    assert tomllib.loads((tmp_path / "other.toml").read_text()) == {}
+
+
+def test_a_found_server_that_is_then_configured_is_one(make_router: MakeRouter, raw: Raw) -> None:
+    server = raw(answer({"error": {"message": "An API token is required"}}, 401))
+    found = asyncio.run(discover([replace(vendor("lmstudio"), ports=(server.port,))]))
+    with make_router({}) as router:
+        router._state = make_state(router._state.settings, found)
+        row = router.providers().iloc[0]
+        assert (row["provider"], row["key"]) == ("lmstudio", "missing")
+        assert router.health()["status"][0] == "no key"
+        told = router.test_provider("lmstudio")["detail"][1]
+        assert told.startswith("no key: set LM_STUDIO_API_KEY or LM_API_TOKEN")
+        router.add_provider({"name": "lmstudio", "type": "lmstudio", "api_key": "k", "models": ["m"]})
+        assert list(router.providers()["key"]) == ["config"]
 
 
 def test_saving_from_a_dict_goes_to_the_users_file(tmp_path: Path, make_router: MakeRouter) -> None:

@@ -9,7 +9,7 @@
       ProviderTimeoutError             no connection, first token, next token or end in time
       ConnectionFailedError            refused, reset, DNS, TLS
       InvalidRequestError              400, 422: the request itself is wrong
-        ContextLengthError             the prompt does not fit the model
+        ContextLengthError             the prompt does not fit the model, or 413: what this target takes at once
         ContentFilterError             refused by the provider's safety system
         ModelNotFoundError             404: no such model there
         UnsupportedFeatureError        tools, images, schema ... that the model does not know
@@ -27,6 +27,7 @@ All derive from HybridNbError. Messages never hold a secret: bodies pass through
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import email.utils
 import math
 import re
@@ -126,7 +127,9 @@ class InvalidRequestError(InferenceError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """The prompt (and max_tokens) does not fit the model's context."""
+    """The prompt (and max_tokens) does not fit the model's context, or is more than this target takes at once (413,
+    as Groq says to a request above the tokens of a minute). Another target may take it.
+    """
 
 
 class ContentFilterError(InvalidRequestError):
@@ -275,6 +278,8 @@ _SECRET = re.compile(
 )
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.DOTALL | re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
+_UNIX, _UNIX_MS = 1e9, 1e12  # a number from here on is a time: the first second of 2001-09-09, and its milliseconds
 _TOLD = re.compile(r"(?:try again in|retry after)\s+((?:\d+(?:\.\d+)?\s*(?:ms|[smhd]))+|\d+(?:\.\d+)?)", re.IGNORECASE)
 MOST_TEXT = 16 * 1024  # bytes of a body that is read as text; a pattern over megabytes would hold up the loop
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -382,6 +387,28 @@ def seconds_of(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in found) if found else None
 
 
+def reset_of(text: str, now: float) -> float | None:
+    """Seconds until a rate header's reset, in the forms of all vendors; None for anything else. `now` is unix time.
+
+    A duration ("6m0s", OpenAI and Groq), plain seconds (Azure), an RFC 3339 time (Anthropic), and unix time in seconds
+    or milliseconds (OpenRouter).
+    """
+    text = text.strip()
+    number = _number(text)
+    if number is None:
+        with contextlib.suppress(ValueError, OverflowError):
+            if _DATE.match(text):
+                told = dt.datetime.fromisoformat(text)
+                told = told if told.tzinfo else told.replace(tzinfo=dt.UTC)
+                return max(0.0, told.timestamp() - now)
+        return seconds_of(text)
+    if number < 0 or math.isinf(number):
+        return None
+    if number >= _UNIX_MS:
+        return max(0.0, number / 1000 - now)
+    return max(0.0, number - now) if number >= _UNIX else number
+
+
 def retry_after(headers: Mapping[str, str], problem: Problem | None, now: float) -> float | None:
     """Seconds to wait as the provider asks: retry-after-ms, Retry-After (seconds or date), or its body.
 
@@ -444,7 +471,7 @@ BY_STATUS: dict[int, type[InferenceError]] = {
     404: ModelNotFoundError,
     408: ServiceUnavailableError,
     409: ServiceUnavailableError,
-    413: InvalidRequestError,
+    413: ContextLengthError,
     422: InvalidRequestError,
     424: ServiceUnavailableError,
     429: RateLimitError,
@@ -476,6 +503,8 @@ BY_TYPE: dict[str, type[InferenceError]] = {  # errors under HTTP 200 carry thei
 
 def error_class(status: int | None, problem: Problem) -> type[InferenceError]:
     """The class of an error: status first, then type and code, then known texts. Pure."""
+    if status == 429 and "request too large" in problem.message.lower():  # for this target's limit; no wait helps
+        return ContextLengthError
     if status == 429 or (status is None and BY_TYPE.get(problem.type.lower()) is RateLimitError):
         return QuotaExceededError if _any(QUOTA_SIGNS, problem.signs) else RateLimitError
     special = _bad_request(status, problem) if status is None or status in (400, 401, 402, 403, 413, 422, 500) else None

@@ -91,8 +91,9 @@ class Vendor:
 
     `models` are offered when the configuration names none; `price_id` is its id in genai-prices;
     `ports` are where its server listens by default when it is local, `probe` the path that tells it from
-    others and `probe_sign` a text in that answer. `prefill` has patterns of the models that go on from a last turn of
-    the assistant as if it were their own beginning.
+    others and `probe_sign` a text in that answer; where its model list tells nothing, `probe_at` are paths of its own,
+    from the root, of which one answers with the sign. `prefill` has patterns of the models that go on from a last turn
+    of the assistant as if it were their own beginning.
     """
 
     type: str
@@ -111,6 +112,7 @@ class Vendor:
     ports: tuple[int, ...] = ()
     probe: str = ""
     probe_sign: str = ""
+    probe_at: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     tools: bool | None = None
     vision: bool | None = None

@@ -244,12 +244,21 @@ class RoutePlan:
 @quick
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What happened to a call: who answered, who was weighed, and every attempt with its outcome."""
+    """What happened to a call: who answered, who was weighed, and every attempt with its outcome.
+
+    `cut_at`: the tokens that the budget had left for the answer, where they cut it short; None where they did not.
+    """
 
     chosen: Target | None
     candidates: tuple[Candidate, ...]
     attempts: tuple[Attempt, ...]
     reason: str = ""
+    cut_at: int | None = None
+
+    @property
+    def cut(self) -> str:
+        """Why the answer is shorter than what was asked for; empty when it is not."""
+        return "" if self.cut_at is None else f"cut at {self.cut_at:,} tokens: the budget had no more left"
 
     def to_frame(self) -> pd.DataFrame:
         """One row an attempt: provider, model, outcome, error, seconds, cost_usd, part."""
@@ -274,7 +283,8 @@ class Route:
             + (f" - {a.error}" if a.error else "")
             for number, a in enumerate(self.attempts, 1)
         ]
-        return "\n".join([f"answered by {self.chosen or 'nobody'}", *tried, "candidates:", *_explain(self.candidates)])
+        told = [f"answered by {self.chosen or 'nobody'}", *tried, *([self.cut] if self.cut else [])]
+        return "\n".join([*told, "candidates:", *_explain(self.candidates)])
 
 
 @quick
@@ -400,5 +410,5 @@ def footer_line(reply: Reply) -> str:
     elif reply.route.reason:
         parts.append(reply.route.reason)
     if reply.finish != "stop":
-        parts.append({"length": "cut at max_tokens"}.get(reply.finish, reply.finish))
+        parts.append({"length": reply.route.cut or "cut at max_tokens"}.get(reply.finish, reply.finish))
     return " · ".join(parts)

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from hybrid_nb.core.types import Request, Usage
-from hybrid_nb.engine.assemble import IMAGE_TOKENS
+from hybrid_nb.engine.pictures import most_tokens
 
 PICO = 10**12
 LARGEST_OUTPUT = 131_072  # tokens; no current model gives more in one answer, unless it says so
-CAPS = (4096, 1024, 256)
+CAPS = (65_536, 32_768, 16_384, 8192, 4096, 1024, 256)
+SAFE_CAP = 8192  # tokens; a model whose largest output nobody knows might refuse to be allowed more
+ROOMY = 4096  # tokens of an answer that is seldom cut: for more nobody waits
 TYPICAL_OUTPUT = 1024
 FRAME = 16  # tokens around each turn, at most
 _NEAR, _FAR = 1_000, 400_000  # list prices rise with the length of the prompt: the dearer one is the bound
@@ -43,6 +45,11 @@ class Allowance(NamedTuple):
 
     grants: tuple[Grant, ...]
     estimate: int
+
+    @property
+    def roomy(self) -> int:
+        """How many of the grants hardly ever cut an answer; at least one."""
+        return max(1, sum(grant.cap is None or grant.cap >= ROOMY for grant in self.grants))
 
 
 def pico(cost: Decimal) -> int:
@@ -82,15 +89,35 @@ def _json_bytes(value: Any) -> int:
         return 0
 
 
-def input_bound(request: Request) -> int:
-    """The most tokens that the input of a request can have."""
-    total = sum(
-        _bytes(m.text) + _bytes(m.name or "") + FRAME + 3 * IMAGE_TOKENS * len(m.images) for m in request.messages
-    )
+def input_bound(request: Request, vendor: str = "", model: str = "") -> int:
+    """The most tokens that the input of a request can have, with a vendor's type and a model (pictures differ)."""
+    total = sum(_bytes(m.text) + _bytes(m.name or "") + FRAME for m in request.messages)
+    total += sum(most_tokens(image, vendor, model) for m in request.messages for image in m.images)
     total += sum(_bytes(c.name) + _bytes(c.arguments) + FRAME for m in request.messages for c in m.tool_calls)
     if request.tools:
         total += sum(_json_bytes([t.name, t.description, t.parameters]) + FRAME for t in request.tools)
     return total + (_json_bytes(request.schema) if request.schema is not None else 0)
+
+
+def most_output(model: str, told: int | None, by_wire: int | None) -> int | None:
+    """The most tokens that a model gives when it is not limited; None when nobody knows.
+
+    `told` is what its server lists, `by_wire` what the wire writes where the request says nothing.
+    """
+    known = [limit for limit in (told, by_wire, None if told is not None else _listed(model)) if limit is not None]
+    return min(known, default=None)
+
+
+# (beginning of a name, most tokens of output): models that give far less than LARGEST_OUTPUT, as LiteLLM's list of
+# models and the vendors' pages had it on 20 November 2026
+_OUTPUTS = (
+    ("gpt-4o", 16_384), ("gpt-4.1", 32_768), ("gemini-2.5-", 65_536), ("gemini-3", 65_536), ("command-a-03", 8192),
+    ("command-r", 4096), ("openai/gpt-oss-", 65_536),
+)  # fmt: skip
+
+
+def _listed(model: str) -> int | None:
+    return next((limit for name, limit in _OUTPUTS if model.startswith(name)), None)
 
 
 def allowance(rates: Rates, bound: int, estimate: int, max_tokens: int | None, max_output: int | None) -> Allowance:
@@ -100,6 +127,7 @@ def allowance(rates: Rates, bound: int, estimate: int, max_tokens: int | None, m
         likely = estimate * rates.input + min(max_tokens, TYPICAL_OUTPUT) * rates.output
         return Allowance((Grant(inputs + max_tokens * rates.output, None),), likely)
     whole = max_output or LARGEST_OUTPUT
+    caps = [cap for cap in CAPS if cap < whole and (max_output is not None or cap <= SAFE_CAP)]
     grants = [Grant(inputs + whole * rates.output, None)]
-    grants += [Grant(inputs + cap * rates.output, cap) for cap in CAPS if cap < whole]
+    grants += [Grant(inputs + cap * rates.output, cap) for cap in caps]
     return Allowance(tuple(grants), estimate * rates.input + min(whole, TYPICAL_OUTPUT) * rates.output)

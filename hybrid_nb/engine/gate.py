@@ -7,35 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
-from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, retry_after, seconds_of
+from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, reset_of, retry_after
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.core.types import Request, Target, Usage
-from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, rates_of
+from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, most_output, rates_of
 from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict
 from hybrid_nb.engine.catalogue import Option
 from hybrid_nb.engine.latency import Latency
-from hybrid_nb.engine.limits import Hold, Limits, Room
+from hybrid_nb.engine.limits import Hold, Limits
 from hybrid_nb.engine.schedule import Slot
 
 Pricer = Callable[[Provider, str, Usage | None, Decimal | None], tuple[Decimal | None, str | None]]
 
 
+# (what is left, when that ends, of what): the kinds of each vendor; wire_formats 17.4
 _RATE_HEADERS = (
-    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", "requests"),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", "tokens"),
+    ("x-ratelimit-remaining", "x-ratelimit-reset", "requests"),  # OpenRouter
 )
 _ANTHROPIC_HEADERS = (
-    ("anthropic-ratelimit-requests-remaining", "retry-after"),
-    ("anthropic-ratelimit-tokens-remaining", "retry-after"),
+    ("anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset", "requests"),
+    ("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset", "tokens"),
+    ("anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset", "input tokens"),
+    ("anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset", "output tokens"),
 )
 
 
+_COUNT = re.compile(r"\d{1,15}")
 MOST_POSTS = 10_000
 
 
@@ -46,8 +52,12 @@ class Money(Protocol):
     def limited(self) -> bool:
         """Whether there is any limit to hold."""
 
-    async def reserve(self, identifier: str, amounts: Sequence[int], estimate: int, patience: float) -> int:
-        """Reserve the first amount that fits and return its place. Raises BudgetExceededError."""
+    async def reserve(
+        self, identifier: str, amounts: Sequence[int], estimate: int, patience: float, roomy: int | None = None
+    ) -> int:
+        """Reserve the first amount that fits and return its place; one behind the first `roomy` only where waiting
+        brings no more. Raises BudgetExceededError.
+        """
 
     def settle(self, identifier: str, cost: int | None) -> None:
         """The attempt ended: what it cost, 0 when nothing was billed, None when nobody knows."""
@@ -95,6 +105,7 @@ class Post:
     target: Breaker
     lane: Lane
     rates: Rates | None
+    most_output: int | None  # tokens of an answer that nobody limits
 
     @property
     def calm(self) -> bool:
@@ -186,7 +197,9 @@ class Gate:
         lane.limits.rpm, lane.limits.tpm = provider.rpm, provider.tpm
         lane.limits.max_concurrency = provider.max_concurrency
         rates = rates_of(lambda usage: self.price(provider, model, usage, None)[0])
-        return Post(endpoint, provider, key, target, lane, rates)
+        by_wire = getattr(provider.vendor.wire, "default_output", None)
+        output = most_output(model, provider.model_info(model).max_output, by_wire)
+        return Post(endpoint, provider, key, target, lane, rates, output)
 
     def upper(self, slot: Slot, tokens: int, output: int) -> Decimal | None:
         """Dollars that so many tokens may cost at most; None where no price is known."""
@@ -241,11 +254,13 @@ class Gate:
         rates = ticket.post.rates
         if rates is None or not (rates.input or rates.output):
             return
-        info = ticket.slot.provider.model_info(ticket.slot.target.model)
+        vendor, model = ticket.slot.provider.vendor, ticket.slot.target.model
         likely = tokens - (request.max_tokens or TYPICAL_OUTPUT)
-        asked = allowance(rates, input_bound(request), likely, request.max_tokens, info.max_output)
+        bound = input_bound(request, vendor.type, model)
+        asked = allowance(rates, bound, likely, request.max_tokens, ticket.post.most_output)
         amounts = [grant.amount for grant in asked.grants]
-        place = await self.money.reserve(identifier, amounts, asked.estimate, max(0.0, deadline - self.clock()))
+        patience = max(0.0, deadline - self.clock())
+        place = await self.money.reserve(identifier, amounts, asked.estimate, patience, asked.roomy)
         ticket.reservation, ticket.cap = identifier, asked.grants[place].cap
 
     # --- coming out -----------------------------------------------------------------------------------------
@@ -282,10 +297,15 @@ class Gate:
     def heard(self, slot: Slot, headers: Mapping[str, str]) -> None:
         """The vendor's rate headers, of an answer or a refusal."""
         names = _ANTHROPIC_HEADERS if slot.provider.vendor.type == "anthropic" else _RATE_HEADERS
-        for remaining, reset in names:
-            if headers.get(remaining) == "0":
-                wait = seconds_of(headers.get(reset, "")) or retry_after(headers, None, time.time())
-                self._post(slot).lane.limits.told(0, wait, self.clock())
+        for remaining, reset, what in names:
+            told = headers.get(remaining)
+            if told is None or _COUNT.fullmatch(told) is None:  # "-1": Azure, where it does not count
+                continue
+            wall, left = time.time(), int(told)
+            wait = reset_of(headers.get(reset, ""), wall)
+            if wait is None and left == 0:
+                wait = retry_after(headers, None, wall)
+            self._post(slot).lane.limits.told(left, wait, self.clock(), what)
 
     # --- looking --------------------------------------------------------------------------------------------
 
@@ -317,11 +337,12 @@ class Gate:
         states = {b.state(now).value for b in breakers}
         return next((state for state in ("open", "half-open") if state in states), "closed")
 
-    def room(self, provider: Provider) -> Room:
-        """What is left of a provider's first key's limits."""
-        limits = self._lanes[provider.endpoints[0]].limits if provider.endpoints[0] in self._lanes else Limits()
+    def limits(self, provider: Provider, endpoint: Endpoint) -> Limits:
+        """The limits of one of a provider's keys, for looking."""
+        lane = self._lanes.get(endpoint)
+        limits = lane.limits if lane else Limits()
         limits.rpm, limits.tpm, limits.max_concurrency = provider.rpm, provider.tpm, provider.max_concurrency
-        return limits.room(self.clock())
+        return limits
 
     def well(self, provider: Provider) -> None:
         """A check found it well: begin afresh, also with a key that was refused before."""

@@ -32,6 +32,14 @@ class Room:
     at_once: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the vendor's headers said was left, and the clock's time at which that ends."""
+
+    left: int
+    until: float
+
+
 @dataclass(slots=True)
 class Limits:
     """The window of one key. `now` is monotonic seconds."""
@@ -43,15 +51,15 @@ class Limits:
     tokens: int = 0  # in the window
     running: int = 0
     blocked_until: float = 0.0  # told by the vendor
+    vendor: dict[str, Told] = field(default_factory=dict)  # by "requests" and "tokens", as the vendor told last
 
     def wait(self, tokens: int, now: float) -> float:
         """Seconds until a request of so many tokens may go; 0: now; inf: only when another one ends."""
         self._forget(now)
-        if now < self.blocked_until:
-            return self.blocked_until - now
-        if self.max_concurrency is not None and self.running >= self.max_concurrency:
+        blocked = max(0.0, self.blocked_until - now)
+        if not blocked and self.max_concurrency is not None and self.running >= self.max_concurrency:
             return float("inf")
-        return max(self._wait_for_requests(now), self._wait_for_tokens(tokens, now))
+        return max(blocked, self._wait_for_requests(now), self._wait_for_tokens(tokens, now))
 
     def take(self, tokens: int, now: float) -> Hold | None:
         """Reserve for a request; None when it must wait."""
@@ -78,10 +86,21 @@ class Limits:
             self.tokens -= hold.tokens
             self.holds.remove(hold)
 
-    def told(self, remaining: int | None, reset: float | None, now: float) -> None:
-        """The vendor's headers: nothing left means to wait for the reset (seconds from now)."""
+    def told(self, remaining: int | None, reset: float | None, now: float, what: str = "requests") -> None:
+        """The vendor's headers for "requests" or "tokens": nothing left means to wait for the reset (seconds from now).
+
+        A figure without a reset is taken to hold for a minute, and blocks nothing.
+        """
+        if remaining is None or remaining < 0:
+            return
+        self.vendor[what] = Told(remaining, now + (MINUTE if reset is None else reset))
         if remaining == 0 and reset is not None:
             self.blocked_until = max(self.blocked_until, now + min(reset, MINUTE))
+
+    def left_by_vendor(self, what: str, now: float) -> int | None:
+        """How many "requests" or "tokens" the vendor said were left; None: it did not say, or that time is over."""
+        told = self.vendor.get(what)
+        return told.left if told is not None and now < told.until else None
 
     @property
     def unlimited(self) -> bool:

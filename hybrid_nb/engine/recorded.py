@@ -2,7 +2,8 @@
 
 on      an answer to the same request, from the same model at the same place, is given again from the ledger's cache
 record  every answer comes from a provider, and is written to the cassette
-replay  every answer comes from the cassette; no provider, no key and no network is needed
+replay  every answer comes from the cassette; no provider, no key and no network is needed. A request that was asked
+        several times while a router recorded gets those answers in their order, and then the last one again
 
 A hit is a row in the ledger with `cache_hit` and cost 0. A cached Reply says so too; a replayed one is to the byte
 what was recorded, with its times and its cost, so that a notebook which is run again compares equal.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -87,6 +89,9 @@ class Recorded:
         self._ledger = ledger
         self._cache = Cache(ledger)
         self._cassettes: dict[str, Cassette] = {}
+        self._recorded: Counter[tuple[str, str]] = Counter()  # by cassette and key
+        self._replayed: Counter[tuple[str, str]] = Counter()
+        self._writing = asyncio.Lock()  # takes are written in their order
         self._wall = wall
         self._sleep = sleep
 
@@ -147,7 +152,7 @@ class Recorded:
         tape = Tape(sink)
         reply = await live(tape.sink)
         key = await _place_key(asked, Target(reply.provider, reply.model))
-        if reply.finish in CACHED and key is not None:
+        if reply.finish in CACHED and reply.route.cut_at is None and key is not None:  # a later budget gives it whole
             recording = Recording(key, "", {}, replace(reply, route=Route(None, (), ())), tape.recorded())
             if recording.without(_secrets(asked)) is recording:
                 settings = asked.settings
@@ -179,15 +184,19 @@ class Recorded:
         tape = Tape(sink)
         reply = await live(tape.sink)
         form, key = await _identified(asked)
-        recording = Recording(key, prompt_of(asked.request), form, reply, tape.recorded())
-        await asyncio.to_thread(cassette.add, recording.without(_secrets(asked)))
+        async with self._writing:
+            place = (asked.settings.path, key)
+            take = self._recorded[place]
+            recording = Recording(key, prompt_of(asked.request), form, reply, tape.recorded(), take)
+            await asyncio.to_thread(cassette.add, recording.without(_secrets(asked)))
+            self._recorded[place] += 1
         return reply
 
     async def _replay(self, asked: Asked, sink: Sink | None) -> Reply:
         started, wall, request_id = asyncio.get_running_loop().time(), self._wall(), new_id()
         cassette = self.cassette(asked.settings)
         try:
-            found = await _found(asked, cassette)
+            found = await self._found(asked, cassette)
             parsed = _parsed(found.reply, asked.request)
         except HybridNbError as error:
             latency = asyncio.get_running_loop().time() - started
@@ -201,6 +210,16 @@ class Recorded:
         row = replace(reply, cost=Decimal(0), cost_source="cache", route=where)
         await self._given(asked, found, row, None, sink, timing=asked.settings.timing)
         return reply
+
+    async def _found(self, asked: Asked, cassette: Cassette) -> Recording:
+        """The recording of a request: the next of its takes. Raises ReplayMissError."""
+        form, key = await _identified(asked)
+        takes = cassette.takes.get(key)
+        if takes is None:
+            raise await asyncio.to_thread(_miss, prompt_of(asked.request), form, cassette)
+        place = (asked.settings.path, key)
+        self._replayed[place] += 1
+        return takes[min(self._replayed[place], len(takes)) - 1]
 
     async def _given(
         self, asked: Asked, found: Recording, row: Reply, key: str | None, sink: Sink | None, timing: bool
@@ -261,15 +280,6 @@ async def _place_key(asked: Asked, target: Target) -> str | None:
         return None
     place = [provider.vendor.type, *sorted(endpoint.base_url for endpoint in provider.endpoints)]
     return key_of({**form, "place": place})
-
-
-async def _found(asked: Asked, cassette: Cassette) -> Recording:
-    """The recording of a request. Raises ReplayMissError."""
-    form, key = await _identified(asked)
-    recordings = cassette.recordings
-    if key in recordings:
-        return recordings[key]
-    raise await asyncio.to_thread(_miss, prompt_of(asked.request), form, cassette)
 
 
 def _miss(prompt: str, form: Canonical, cassette: Cassette) -> ReplayMissError:

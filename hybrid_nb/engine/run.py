@@ -340,18 +340,19 @@ class Call:
         wait = step.wait if step else getattr(last, "retry_after", None)
         return None if wait is None else self.wall() + wait
 
-    def _route(self, slot: Slot | None) -> Route:
+    def _route(self, slot: Slot | None, cut_at: int | None = None) -> Route:
         chosen = slot.target if slot else None
         reason = slot.reason if slot else ""
         if slot and self.broken is not None:
             reason += f"; finished what {' and '.join(self.broken.begun)} began"
         if slot and self.race is not None and self.race.won:
             reason += f"; {self.race.told}"
-        return Route(chosen, self.plan.candidates, tuple(self.attempts), reason)
+        return Route(chosen, self.plan.candidates, tuple(self.attempts), reason, cut_at)
 
     def _reply(self, winner: Try) -> Reply:
         answer, slot, broken = winner.answer, winner.slot, self.broken
-        route, noted = self._route(slot), self.attempts[-1]
+        cut_at = winner.ticket.cap if answer.final_finish() == "length" else None
+        route, noted = self._route(slot, cut_at), self.attempts[-1]
         first, usage, reasoning = winner.first_after(self.started), noted.usage or Usage(), answer.reasoning
         if broken is not None:
             first, usage, reasoning = broken.first, total([*broken.usages, usage]), broken.reasoning + reasoning

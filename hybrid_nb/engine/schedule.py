@@ -126,7 +126,8 @@ class Schedule:
             self._later.clear()
         elif isinstance(error, ContextLengthError):
             self._overflowed.add(slot.target)
-            self._too_small = max(self._too_small, slot.provider.model_info(slot.target.model).context or 0)
+            if error.status_code not in (413, 429):  # more than it takes at once, which tells nothing of its context
+                self._too_small = max(self._too_small, slot.provider.model_info(slot.target.model).context or 0)
             self._later = [item for item in self._later if not self._small(item[1])]
             self._again = [item for item in self._again if not self._small(item[1])]
         elif error.retryable:

@@ -26,6 +26,7 @@ from hybrid_nb.ledger.store import Ledger, Many
 
 GRACE = 60.0  # seconds after a call's deadline at which its reservation counts as lost
 SWEEP_EVERY = 5.0  # seconds between looks for reservations of processes that died
+LONGEST_HOLD = 15.0  # seconds that a call waits for more than a tight amount
 LOOK_AGAIN = 0.05  # seconds; other processes' releases send no signal
 
 
@@ -36,6 +37,7 @@ class Ask(NamedTuple):
     amounts: Sequence[int]  # upper bounds, from the one without constraints downwards
     estimate: int
     expires: float  # unix time
+    roomy: int | None = None  # so many of the amounts are taken while others may yet free more; None: any of them
 
 
 NOT_LOOKED_AT = Standing(0, 0, 0)
@@ -82,7 +84,10 @@ NO_LIMIT = 2**62
 
 
 def reserve(ask: Ask, limits: Limits, now: float, sweep: bool, db: sqlite3.Connection) -> Answer:
-    """Reserve, inside a transaction of the store; `sweep` looks for reservations of the dead first."""
+    """Reserve, inside a transaction of the store; `sweep` looks for reservations of the dead first.
+
+    An amount that is not roomy is taken only where waiting would bring no freer one.
+    """
     if sweep:
         expire(now, db)
     day, first = day_of(now), ask.amounts[0]
@@ -93,6 +98,8 @@ def reserve(ask: Ask, limits: Limits, now: float, sweep: bool, db: sqlite3.Conne
     expire(now, db)
     found = standing(db, now)
     for number, amount in enumerate(ask.amounts):
+        if ask.roomy is not None and number >= ask.roomy and fits(ask.amounts[number - 1], 0, found, limits) is None:
+            return Answer(None, found, None)
         if fits(amount, found.reserved, found, limits) is None:
             kept = (ask.id, ask.expires, amount, min(ask.estimate, amount))
             db.execute("INSERT INTO reservations VALUES (?, ?, ?, ?)", kept)
@@ -143,6 +150,72 @@ def expire(now: float, db: sqlite3.Connection) -> None:
         charge(estimate, now, db)
 
 
+class Period(NamedTuple):
+    """A day or month as it stands: amounts, and (model, calls) of what no price is known for."""
+
+    name: str  # "daily" or "monthly"
+    limit: int | None
+    spent: int
+    reserved: int
+    unpriced: tuple[tuple[str, int], ...]
+
+
+# one statement sees one moment; what expired counts as it will be charged
+_STANDING = """
+SELECT COALESCE((SELECT amount FROM spend WHERE day = ?1), 0),
+       COALESCE((SELECT SUM(amount) FROM spend WHERE day >= ?2), 0),
+       COALESCE((SELECT SUM(amount) FROM reservations WHERE expires >= ?3), 0),
+       COALESCE((SELECT SUM(estimate) FROM reservations WHERE expires < ?3), 0)
+"""
+_UNPRICED = """
+SELECT provider || '/' || model, COUNT(*) FROM attempts
+WHERE request_id >= ? AND time >= ? AND cost_usd IS NULL AND input_tokens IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+_LONGEST_CALL = 3600.0  # seconds
+
+
+class Wait(NamedTuple):
+    """A call that waits for money; times are the loop's."""
+
+    id: str
+    amounts: Sequence[int]
+    estimate: int
+    since: float
+    until: float
+    roomy: int | None
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.until - asyncio.get_running_loop().time()
+
+
+class Line:
+    """Who waits, in the order of arrival; the first one alone looks whether it can go."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self.taken = 0  # a lock that is handed on looks free for a moment, and nobody may slip in then
+
+    async def enter(self, until: float) -> bool:
+        """Wait to be the first; False when the loop's time `until` came before."""
+        self.taken += 1
+        try:
+            async with asyncio.timeout_at(until):
+                await self._turn.acquire()
+        except BaseException as error:
+            self.taken -= 1
+            if isinstance(error, TimeoutError):
+                return False
+            raise
+        return True
+
+    def leave(self) -> None:
+        """Let the next one look."""
+        self.taken -= 1
+        self._turn.release()
+
+
 class Budget:
     """The budget of one router, on the ledger's loop. Amounts are integers of 1e-12 dollars."""
 
@@ -154,6 +227,8 @@ class Budget:
         self._ledger = ledger
         self._wall = wall
         self._released = asyncio.Event()
+        self._line = Line()  # for what calls under way may free
+        self._later = Line()  # for a new day, or a raised limit
         self._sweep_at = 0.0
         self._together = 0  # calls under way that hold a reservation of their own, or ask for one
         self._pool = Pool(ledger, wall, lambda: self._together)
@@ -163,35 +238,65 @@ class Budget:
         """Whether there is any limit to hold."""
         return bool(self.limits)
 
-    async def reserve(self, identifier: str, amounts: Sequence[int], estimate: int, patience: float) -> int:
+    async def reserve(
+        self, identifier: str, amounts: Sequence[int], estimate: int, patience: float, roomy: int | None = None
+    ) -> int:
         """Reserve the first amount that fits and return its place; `patience` is seconds that the call has left.
 
-        Waits while the reservations of other calls may free what is missing (with `queue`: in any case).
-        Raises BudgetExceededError.
+        Waits in the order of arrival while the reservations of other calls may free what is missing (with `queue`: in
+        any case). The first `roomy` amounts (None: all) are taken at once; a tighter one only where nothing more can
+        become free, or after half of the patience (at most 15 s). Raises BudgetExceededError.
         """
-        until = self._wall() + patience + GRACE
-        first = min(amounts[0], NO_LIMIT)
-        if self._pool.wanted(first):
-            self._pool.fill(first, estimate, self.limits)
-        if self._pool.take(identifier, first, estimate, until, self.limits):
-            return 0
-        give_up = asyncio.get_running_loop().time() + patience
+        bounded = [min(amount, NO_LIMIT) for amount in amounts]
+        if not self._line.taken:
+            if self._pool.wanted(bounded[0]):
+                self._pool.fill(bounded[0], estimate, self.limits)
+            if self._pool.take(identifier, bounded[0], estimate, self._wall() + patience + GRACE, self.limits):
+                return 0
+        now = asyncio.get_running_loop().time()
+        return await self._wait(Wait(identifier, bounded, estimate, now, now + patience, roomy))
+
+    async def _wait(self, wait: Wait) -> int:
+        """The place of the amount that was reserved, at once or in line."""
+        answer = None if self._line.taken else await self._try(wait)
+        while answer is None or answer.granted is None:
+            ahead = answer is None or answer.may_come
+            if answer is not None and (wait.left <= 0 or not (ahead or self.queue)):
+                raise self._exceeded(answer, wait.amounts[-1])
+            line = self._line if ahead else self._later
+            if not await line.enter(wait.until):
+                answer = await self._try(wait)  # at the end of its time a call takes what there is
+                continue
+            try:
+                answer = await self._first_in_line(wait, ahead)
+            finally:
+                line.leave()
+        return answer.granted
+
+    async def _first_in_line(self, wait: Wait, ahead: bool) -> Answer:
+        """Look until there is an answer that does not belong into this line, or the call's time is over."""
         while True:
             self._released.clear()
-            await self._pool.given_back()
-            bounded = [min(amount, NO_LIMIT) for amount in amounts]
-            ask = Ask(identifier, bounded, estimate, self._wall() + patience + GRACE)
-            self._together += 1
-            answer = await self._ask(ask, give_up - asyncio.get_running_loop().time())
-            if answer.granted is not None:
-                return answer.granted
-            self._together -= 1
-            left = give_up - asyncio.get_running_loop().time()
-            if left <= 0 or not (answer.may_come or self.queue):
-                raise self._exceeded(answer, amounts[-1])
+            answer = await self._try(wait)
+            if answer.granted is not None or answer.may_come != ahead or wait.left <= 0:
+                return answer
             with contextlib.suppress(TimeoutError):  # not wait_for, which may lose a cancellation before 3.12
-                async with asyncio.timeout(min(LOOK_AGAIN, left)):
+                async with asyncio.timeout(min(LOOK_AGAIN, wait.left)):
                     await self._released.wait()
+
+    async def _try(self, wait: Wait) -> Answer:
+        left = wait.left
+        until = self._wall() + max(0.0, left) + GRACE
+        if self._pool.take(wait.id, wait.amounts[0], wait.estimate, until, self.limits):
+            return Answer(0, NOT_LOOKED_AT)
+        await self._pool.given_back()
+        held = min(LONGEST_HOLD, (wait.until - wait.since) / 2)
+        roomy = wait.roomy if wait.until - left < wait.since + held else None
+        self._together += 1
+        answer = await self._ask(Ask(wait.id, wait.amounts, wait.estimate, until, roomy), left)
+        if answer.granted is None:
+            self._together -= 1
+        return answer
 
     async def _ask(self, ask: Ask, left: float) -> Answer:
         try:
@@ -229,6 +334,22 @@ class Budget:
     def charge(self, cost: int) -> None:
         """Count what was billed without a reservation: for a model without a price, or where nothing is limited."""
         self._ledger.transact_soon(partial(charge, cost, self._wall()))
+
+    def periods(self, now: float) -> tuple[Period, Period]:
+        """The day and the month of a unix time, as all processes have left them. From any thread."""
+        today = dt.datetime.fromtimestamp(now, dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = day_of(now)
+        day_spent, month_spent, reserved, lost = self._ledger.rows(_STANDING, (day, f"{day[:8]}01", now))[0]
+
+        def period(name: str, limit: int | None, spent: int, start: dt.datetime) -> Period:
+            first = f"{int((start.timestamp() - _LONGEST_CALL) * 1e9):016x}"  # ids begin with their call's time
+            unpriced = self._ledger.rows(_UNPRICED, (first, start.timestamp()))
+            return Period(name, limit, spent + lost, reserved, tuple((str(n), int(c)) for n, c in unpriced))
+
+        return (
+            period("daily", self.limits.daily, day_spent, today),
+            period("monthly", self.limits.monthly, month_spent, today.replace(day=1)),
+        )
 
     def _exceeded(self, answer: Answer, amount: int) -> BudgetExceededError:
         now = self._wall()

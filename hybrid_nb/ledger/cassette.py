@@ -1,7 +1,8 @@
 """Recorded answers: one JSON line each, in a file that lies beside the notebook and is committed with it.
 
 A line holds the request (pictures as hashes), the answer and, when it was streamed, its pieces with their times.
-Nothing of the transport is in it: no header, no key, no address. The last line of a key counts.
+Nothing of the transport is in it: no header, no key, no address. A request that is asked again in one recording has
+further lines with `take` 1, 2 ...; one without it begins its key anew, so the last recording of a key counts.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Recording:
     request: Canonical
     reply: Reply
     pieces: Pieces | None = None
+    take: int = 0  # how often the request had been asked before in the same recording
 
     def without(self, secrets: Sequence[str]) -> Recording:
         """The recording with these secrets struck out, wherever somebody wrote one into a text."""
@@ -58,6 +60,7 @@ def encoded(recording: Recording) -> dict[str, Any]:
     """The recording as it stands in its line."""
     return {
         "key": recording.key,
+        **({"take": recording.take} if recording.take else {}),
         "prompt": recording.prompt,
         "request": recording.request,
         "answer": _answer(recording.reply),
@@ -74,6 +77,7 @@ def decoded(data: Mapping[str, Any]) -> Recording:
         dict(data["request"]),
         _reply(data["answer"]),
         None if pieces is None else tuple((float(at), str(text)) for at, text in pieces),
+        int(data.get("take") or 0),
     )
 
 
@@ -96,6 +100,7 @@ def _answer(reply: Reply) -> dict[str, Any]:
         "latency": reply.latency,
         "route": {
             "reason": reply.route.reason,
+            **({} if reply.route.cut_at is None else {"cut_at": reply.route.cut_at}),
             "attempts": [_attempt(attempt) for attempt in reply.route.attempts],
             "candidates": [
                 [str(c.target), c.tier, c.accepted, c.reason] for c in reply.route.candidates[:MOST_CANDIDATES]
@@ -142,6 +147,7 @@ def _reply(data: Mapping[str, Any]) -> Reply:
             tuple(Candidate(_target(t), tier, ok, reason) for t, tier, ok, reason in route.get("candidates") or ()),
             tuple(_attempted(attempt) for attempt in route.get("attempts") or ()),
             route.get("reason") or "",
+            route.get("cut_at"),
         ),
     )
 
@@ -206,12 +212,15 @@ def _line(data: Mapping[str, Any]) -> bytes:
 Names = tuple[str, ...]
 
 
-def read_lines(data: bytes, name: str) -> tuple[dict[str, Recording], dict[str, Names]]:
-    """Recordings by key, and the models of comparisons that named none; of a key that comes twice the last counts.
+Takes = tuple[Recording, ...]
+
+
+def read_lines(data: bytes, name: str) -> tuple[dict[str, Takes], dict[str, Names]]:
+    """The takes of the last recording by key, in order, and the models of comparisons that named none.
 
     Raises ConfigError with the line's number.
     """
-    found: dict[str, Recording] = {}
+    found: dict[str, Takes] = {}
     compared: dict[str, Names] = {}
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
@@ -226,8 +235,8 @@ def read_lines(data: bytes, name: str) -> tuple[dict[str, Recording], dict[str, 
             raise ConfigError(
                 f"{name}, line {number}: not a recording ({error}); take the line out, or record the answer again"
             ) from None
-        found.pop(recording.key, None)  # a newer one goes to the end
-        found[recording.key] = recording
+        before = found.pop(recording.key, ())  # a newer one goes to the end
+        found[recording.key] = (*before, recording) if recording.take else (recording,)
     return found, compared
 
 
@@ -237,14 +246,19 @@ class Cassette:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser().absolute()
         self._seen: tuple[int, int, int] | None = None
-        self._recordings: dict[str, Recording] = {}
+        self._takes: dict[str, Takes] = {}
         self._compared: dict[str, Names] = {}
 
     @property
-    def recordings(self) -> Mapping[str, Recording]:
-        """Recordings by key, oldest first; none when there is no file. Raises ConfigError."""
+    def takes(self) -> Mapping[str, Takes]:
+        """The answers to each key in the order in which they were given. Raises ConfigError."""
         self._read()
-        return self._recordings
+        return self._takes
+
+    @property
+    def recordings(self) -> Mapping[str, Recording]:
+        """The last recording of each key, oldest first; none when there is no file. Raises ConfigError."""
+        return {key: takes[-1] for key, takes in self.takes.items()}
 
     @property
     def compared(self) -> Mapping[str, Names]:
@@ -257,10 +271,10 @@ class Cassette:
             stat = self.path.stat()
             seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
             if seen != self._seen:
-                self._recordings, self._compared = read_lines(self.path.read_bytes(), str(self.path))
+                self._takes, self._compared = read_lines(self.path.read_bytes(), str(self.path))
                 self._seen = seen
         except FileNotFoundError:
-            self._seen, self._recordings, self._compared = None, {}, {}
+            self._seen, self._takes, self._compared = None, {}, {}
         except OSError as error:
             raise ConfigError(f"cassette {self.path}: cannot be read: {error.strerror}") from None
 

@@ -42,11 +42,12 @@ def entry(started: float, request: Request, reply: Reply, status: str, error: st
     `hit`: the answer was given before, and kept.
     """
     usage, route = reply.usage, reply.route
+    reason = f"{route.reason}; {route.cut}" if route.cut else route.reason
     call = (
         started, reply.request_id, reply.provider or None, reply.model or None, reply.tier if reply.provider else None,
         status, error, reply.finish if status == "ok" else None, len(route.attempts), reply.ttft, reply.latency,
         usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens, usage.source,
-        pico(reply.cost), reply.cost_source, int(hit), route.reason or None, _tags(request.tags),
+        pico(reply.cost), reply.cost_source, int(hit), reason or None, _tags(request.tags),
     )  # fmt: skip
     rows = tuple(_attempt(reply.request_id, number, attempt) for number, attempt in enumerate(route.attempts, 1))
     return Entry(call, rows)

@@ -112,8 +112,10 @@ class Pool:
         """Take an amount for a call that ends before `until` (unix time); False when the pool has not so much."""
         if self._pid != os.getpid():
             self._forget()
-        if self._id is None or limits is not self._limits:
+        if self._id is None:
             return False
+        if limits is not self._limits and limits != self._limits:
+            self._amount, self._limits = self._used, limits  # what is left was granted under others; more may be asked
         if self._used + amount > self._amount or until > self._expires:
             return False
         self._held[identifier] = Held(amount, min(estimate, amount))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hybrid_nb.stream import Stream
 
-FOR_CHAT = ("system", "temperature", "max_tokens", "tier", "max_cost", "cache")
+FOR_CHAT = ("system", "temperature", "max_tokens", "tier", "max_cost", "max_ttft", "cache")
 POLL = 0.2  # seconds between looks at a silent stream; an interrupt is noticed at once
 
 
@@ -271,6 +271,14 @@ class LlmMagics(Magics):
                 raise OptionError(f"unexpected {parsed.words[0]!r}\n{usage('%llm_costs', '', COSTS)}")
             by = [name.strip() for name in parsed.values.get("by", "provider,model").split(",") if name.strip()]
             return self.router.costs(by=by, since=parsed.values.get("since"))
+
+    @no_var_expand
+    @line_magic
+    def llm_budget(self, line: str) -> pd.DataFrame:
+        """What is left of the day's and the month's budget, over all kernels that share the ledger."""
+        if line.strip():
+            raise UsageError(f"unexpected {line.split(maxsplit=1)[0]!r}: %llm_budget takes nothing")
+        return self.router.budget()
 
     @no_var_expand
     @line_magic

@@ -56,6 +56,7 @@ ASK = (
     Option("--new", "begin that conversation afresh", None),
     Option("--tier", "ask only here", str, TIERS),
     Option("--max-cost", "dollars that the call may cost", dollars),
+    Option("--max-ttft", "seconds to the first token that are fast enough", float),
     Option("--image", "path or URL of a picture; may be repeated", str, (), True),
     Option("--schema", "variable with a pydantic class or JSON schema"),
     Option("--no-stream", "show the answer when it is whole", None),

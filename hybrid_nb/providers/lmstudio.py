@@ -15,7 +15,8 @@ VENDOR = Vendor(
     free=True,
     ports=(1234,),
     probe="models",
-    probe_sign='"data"',
+    probe_sign='"max_context_length"',
+    probe_at=("/api/v1/models", "/api/v0/models"),  # its own list of models, the second up to version 0.3
     tools=True,
     json_schema=True,
 )

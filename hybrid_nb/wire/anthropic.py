@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -79,6 +79,8 @@ def turns(messages: Iterable[Message]) -> list[dict[str, Any]]:
 @dataclass(frozen=True, slots=True)
 class Anthropic:
     """The wire of POST /v1/messages."""
+
+    default_output: ClassVar[int] = DEFAULT_MAX_TOKENS  # where the request says nothing
 
     def chat(self, base_url: str, model: str, request: Request, stream: bool) -> HttpCall:
         body: dict[str, Any] = {

@@ -28,6 +28,7 @@ from hybrid_nb.core.errors import (
     UnsupportedFeatureError,
     error_from,
     problem_of,
+    reset_of,
     retry_after,
     scrub,
     seconds_of,
@@ -217,6 +218,43 @@ def test_a_wait_beyond_two_minutes_is_a_quota() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("6m0s", 360.0), ("12ms", 0.012), ("46s", 46.0), ("1h1m1s", 3661.0), ("", None), ("soon", None)])  # fmt: skip
 def test_durations(text: str, seconds: float | None) -> None:
     assert seconds_of(text) == seconds
+
+
+NOON = 1795176000.0  # 2026-11-20 12:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("6m0s", 360.0),  # OpenAI, Groq
+        ("12ms", 0.012),
+        ("45", 45.0),  # Azure
+        (" 0.5 ", 0.5),
+        ("2026-11-20T12:00:30Z", 30.0),  # Anthropic
+        ("2026-11-20T13:00:30+01:00", 30.0),
+        ("2026-11-20T12:00:30", 30.0),
+        ("2026-11-20T11:00:00Z", 0.0),
+        ("1795176015", 15.0),
+        ("1795176015000", 15.0),  # OpenRouter
+        ("1795175000000", 0.0),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("", None),
+        ("soon", None),
+        ("2026-99-99T12:00:30Z", None),
+    ],
+)
+def test_resets_of_every_vendor(text: str, seconds: float | None) -> None:
+    assert reset_of(text, NOON) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_what_is_too_large_for_a_limit_is_for_another_target() -> None:
+    words = "Request too large for model `m` in organization `o` on tokens per minute (TPM): Limit 6000, Requested 7000"
+    for status in (413, 429):
+        error = made(status, openai(words, "tokens", "rate_limit_exceeded"))
+        assert (type(error), error.retryable) == (ContextLengthError, False)
+    assert type(made(413, anthropic("request_too_large", "Request exceeds the maximum size"))) is ContextLengthError
 
 
 @pytest.mark.parametrize(("wish", "status", "retryable"), [("true", 401, True), ("false", 503, False), ("maybe", 503, True), ("maybe", 401, False)])  # fmt: skip

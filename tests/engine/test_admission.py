@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -197,6 +198,84 @@ def test_the_vendors_rate_headers_are_obeyed(reset: str, raw: Raw, make_router: 
     started = time.monotonic()
     assert router.chat("hi", model="a/m").provider == "a"
     assert 0.02 < time.monotonic() - started < 1
+
+
+ANTHROPIC = {
+    "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "hi"}],
+    "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+}  # fmt: skip
+
+
+def limit(what: str, reset: str) -> list[str]:
+    """Anthropic's headers when nothing is left."""
+    return [f"anthropic-ratelimit-{what}-remaining: 0", f"anthropic-ratelimit-{what}-reset: {reset}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "headers", "blocked"),
+    [
+        ("custom", said("hi"), ["x-ratelimit-remaining-tokens: 0", "x-ratelimit-reset-tokens: 45"], True),  # Azure
+        ("custom", said("hi"), ["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 4070908800000"], True),  # OpenRouter
+        ("custom", said("hi"), ["x-ratelimit-remaining-tokens: -1", "x-ratelimit-reset-tokens: 45"], False),
+        ("custom", said("hi"), ["x-ratelimit-remaining-requests: 0"], False),  # until when, nobody said
+        ("custom", said("hi"), [f"x-ratelimit-remaining-requests: {'9' * 5000}"], False),
+        ("anthropic", ANTHROPIC, limit("requests", "2099-01-01T00:00:00Z"), True),
+        ("anthropic", ANTHROPIC, limit("output-tokens", "2099-01-01T00:00:00Z"), True),
+        ("anthropic", ANTHROPIC, limit("requests", "2020-01-01T00:00:00Z"), False),  # over already
+    ],
+)  # fmt: skip
+def test_rate_headers_of_every_form(
+    kind: str, body: Any, headers: list[str], blocked: bool, raw: Raw, make_router: MakeRouter
+) -> None:
+    server = raw(answer(body, 200, "application/json", *headers))
+    router = make_router([at(server, type=kind)])
+    router.chat("hi")
+    if blocked:
+        with pytest.raises(RateLimitError, match=r"our own limit for it is reached, free in (4|5|6)"):
+            router.chat("hi", timeout=1)
+    else:
+        router.chat("hi", timeout=1)
+    row = router.limits().iloc[0]
+    assert (row["blocked_until"] is not pd.NaT) == blocked
+    if blocked:
+        assert 40 < (row["blocked_until"] - pd.Timestamp.now("UTC")).total_seconds() <= 60
+
+
+def test_what_is_left_can_be_read(raw: Raw, make_router: MakeRouter) -> None:
+    headers = ("x-ratelimit-remaining-requests: 99", "x-ratelimit-reset-requests: 60s",
+               "x-ratelimit-remaining-tokens: 1234", "x-ratelimit-reset-tokens: 60s")  # fmt: skip
+    server = raw([0.3, *answer(said("hi", (20, 30)), 200, "application/json", *headers)])
+    router = make_router([at(server, rpm=5, tpm=1000, max_concurrency=3), at(server, "b", api_key="hunter2-PLANTED")])
+    frame = router.limits().set_index("provider")
+    assert list(frame.loc["a", ["requests_left", "tokens_left", "at_once_left"]]) == [5, 1000, 3]
+    assert (
+        frame.loc["b", ["rpm", "requests_left", "tpm", "tokens_left", "max_concurrency", "at_once_left"]].isna().all()
+    )
+    assert frame["vendor_requests_left"].isna().all()
+    assert "PLANTED" not in frame.to_string()
+    stream = router.stream("hi", model="a/m", max_tokens=100)
+    assert until(lambda: server.seen)
+    row = router.limits().iloc[0]
+    assert (row["requests_left"], row["at_once_left"]) == (4, 2)
+    assert row["tokens_left"] < 1000 - 100
+    assert stream.reply.text == "hi"
+    row = router.limits().iloc[0]
+    assert list(row[["requests_left", "tokens_left", "at_once_left"]]) == [4, 950, 3]
+    assert list(row[["vendor_requests_left", "vendor_tokens_left"]]) == [99, 1234]
+    jump(router, 61)
+    row = router.limits().iloc[0]
+    assert list(row[["requests_left", "tokens_left"]]) == [5, 1000]
+    assert row[["vendor_requests_left", "vendor_tokens_left"]].isna().all()  # that time is over
+
+
+def test_what_is_too_large_for_one_goes_to_the_next(raw: Raw, make_router: MakeRouter) -> None:
+    words = "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 7000"
+    small = raw(answer({"error": {"message": words, "type": "tokens", "code": "rate_limit_exceeded"}}, 413))
+    providers = [at(small, context={"m": 9000}), at(raw(GOOD), "b", priority=2, context={"m": 8000})]
+    router = make_router(providers, breaker_threshold=1)
+    for _ in range(2):
+        assert [a.outcome for a in router.chat("hi").route.attempts] == ["error", "ok"]
+    assert len(small.seen) == 2  # it is well, for smaller ones
 
 
 # --- breakers -----------------------------------------------------------------------------------------------

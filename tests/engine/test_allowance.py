@@ -95,7 +95,13 @@ def test_a_grant_covers_whatever_it_is_good_for(
 def test_the_caps() -> None:
     rates = Rates(1, 10)
     free = allowance(rates, 100, 10, None, None)
-    assert [grant.cap for grant in free.grants] == [None, *CAPS]
+    assert [grant.cap for grant in free.grants] == [None, 8192, 4096, 1024, 256]  # more, an unknown model may refuse
+    assert free.roomy == 3
+    known = allowance(rates, 100, 10, None, 200_000)
+    assert [grant.cap for grant in known.grants] == [None, *CAPS]
+    assert [grant.amount for grant in known.grants] == [100 + 2_000_000, *(100 + cap * 10 for cap in CAPS)]
+    assert allowance(rates, 100, 10, None, 1000).roomy == 1
+    assert allowance(rates, 100, 10, 5000, None).roomy == 1
     assert [grant.cap for grant in allowance(rates, 100, 10, None, 2000).grants] == [None, 1024, 256]
     assert allowance(rates, 100, 10, 5000, 2000).grants == ((100 + 50_000, None),)  # as asked, or not at all
 

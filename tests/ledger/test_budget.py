@@ -384,6 +384,92 @@ async def test_a_tighter_amount_is_taken_when_the_free_one_does_not_fit(ledger: 
         await budget.reserve("c", [50, 20, 6, 3], 100, 0)
 
 
+class Counting(Ledger):
+    """A ledger that counts the looks of those who wait."""
+
+    looks = 0
+
+    def transact(self, operation: Any) -> Any:
+        self.looks += 1
+        return super().transact(operation)
+
+
+async def test_who_waits_goes_in_the_order_of_arrival_and_one_looks_for_all(path: Path) -> None:
+    ledger = Counting(f"sqlite:///{path}")
+    budget, order = Budget(ledger, TEN), list[str]()
+
+    async def one(name: str, amount: int) -> None:
+        await budget.reserve(name, [amount], amount, 30)
+        order.append(name)
+
+    await budget.reserve("a", [9], 1, 30)
+    waiting = [asyncio.ensure_future(one("large", 10))]
+    await asyncio.sleep(LOOK_AGAIN / 2)
+    waiting += [asyncio.ensure_future(one(f"{n:02}", 1)) for n in range(40)]  # each would fit beside "a"
+    await asyncio.sleep(3 * LOOK_AGAIN)
+    assert order == []
+    assert ledger.looks < 12
+    budget.settle("a", 0)
+    while len(order) < 41:
+        await asyncio.sleep(0)
+        if order and order[-1] in budget_held(path):
+            budget.settle(order[-1], 0)
+    assert order == ["large", *(f"{n:02}" for n in range(40))]
+    await asyncio.gather(*waiting)
+    await ledger.drain()
+    ledger.close()
+
+
+def budget_held(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path, timeout=5)) as db:
+        return {row[0] for row in db.execute("SELECT id FROM reservations")}
+
+
+async def test_a_place_in_line_is_not_lost_to_one_that_gave_up(ledger: Ledger, path: Path) -> None:
+    budget = Budget(ledger, TEN)
+    await budget.reserve("a", [8], 1, 5)
+    waiting = [asyncio.ensure_future(budget.reserve(name, [8], 1, 5)) for name in "bcd"]
+    await asyncio.sleep(0.01)
+    for task in waiting[:2]:  # the one who looks, and one behind
+        task.cancel()
+    with pytest.raises(BudgetExceededError, match="reserved by calls under way"):
+        await budget.reserve("e", [8], 1, 0.05)  # its time is over in the line
+    budget.settle("a", 0)
+    assert await waiting[2] == 0
+    assert not budget._line.taken
+    await asyncio.gather(*waiting, return_exceptions=True)
+    budget.settle("d", 0)
+    await ledger.drain()
+    assert money(path) == (0, 0)
+
+
+async def test_a_tight_amount_is_taken_only_when_no_freer_one_can_come(ledger: Ledger) -> None:
+    budget = Budget(ledger, TEN)
+    assert await budget.reserve("a", [9, 6, 2], 1, 5, roomy=2) == 0
+    budget.settle("a", 0)
+    assert await budget.reserve("b", [6], 1, 5) == 0
+    asyncio.get_running_loop().call_later(0.03, budget.settle, "b", 0)
+    assert await budget.reserve("c", [9, 6, 2], 1, 30, roomy=2) == 0  # 2 would have been free at once
+    waiting = asyncio.get_running_loop().time()
+    assert await budget.reserve("d", [9, 6, 1], 1, 0.2, roomy=2) == 2  # "c" does not end
+    assert asyncio.get_running_loop().time() - waiting > 0.05
+    budget.settle("c", 5)
+    budget.settle("d", 0)
+    asyncio.get_running_loop().call_later(10, lambda: None)
+    started = asyncio.get_running_loop().time()
+    assert await budget.reserve("e", [9, 6, 2], 1, 30, roomy=2) == 2  # what is spent does not come back
+    assert asyncio.get_running_loop().time() - started < 5
+
+
+async def test_queueing_for_another_day_keeps_nobody_waiting(ledger: Ledger) -> None:
+    budget = Budget(ledger, TEN, queue=True)
+    later = asyncio.ensure_future(budget.reserve("a", [50], 1, 5))
+    await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(budget.reserve("b", [5], 1, 5), 3) == 0
+    budget.limits = Limits(100, None)
+    assert await later == 0
+
+
 async def test_queueing_waits_for_a_raised_limit_too(ledger: Ledger) -> None:
     budget = Budget(ledger, Limits(0, None), queue=True)
     waiting = asyncio.ensure_future(budget.reserve("a", [5], 1, 5))
@@ -515,6 +601,39 @@ def test_a_nearly_spent_budget_caps_the_answer_and_then_refuses(raw: Raw, make_r
     with pytest.raises(BudgetExceededError):  # what was asked for is not cut without a word
         router.chat("hi", max_tokens=4096)
     router.chat("hi", max_tokens=5)
+
+
+def test_a_cut_by_the_budget_is_told(raw: Raw, make_router: MakeRouter) -> None:
+    cut = said("hi", (100, 1024))
+    cut["choices"][0]["finish_reason"] = "length"
+    server = raw(answer(cut))
+    providers = limited(server, Decimal("0.0054"))
+    router = make_router({**providers, "cache": {"mode": "on"}})
+    reply = router.chat("hi")
+    assert server.seen[-1].json["max_tokens"] == 1024
+    assert (reply.finish, reply.route.cut_at) == ("length", 1024)
+    words = "cut at 1,024 tokens: the budget had no more left"
+    assert reply.footer().endswith(words)
+    assert words in str(reply.route)
+    assert router.calls()["route_reason"][0].endswith(f"; {words}")
+    router.configure()
+    router._budget.limits = Limits(None, None)
+    whole = router.chat("hi")
+    assert len(server.seen) == 2  # a cut answer is not given again
+    assert whole.route.cut_at is None
+    assert whole.footer().endswith("cut at max_tokens")
+    assert router.chat("hi", max_tokens=1024).route.cut_at is None
+
+
+async def test_a_burst_on_a_fresh_budget_is_not_cut_short(raw: Raw, make_router: MakeRouter) -> None:
+    """100 calls without max_tokens at $10 a million on $5: at most 3 whole ones were free at once."""
+    server = raw(answer(said("hi", (100, 50))))
+    providers = [at(server, prices={"m": {"input": 1, "output": 10}})]
+    router = make_router({"provider": providers, "budget": {"daily_usd": 5, "monthly_usd": None}})
+    await asyncio.gather(*(router.achat("hi") for _ in range(100)))
+    caps = [seen.json.get("max_tokens") for seen in server.seen]
+    assert len(caps) == 100
+    assert all(cap is None or cap >= 4096 for cap in caps)
 
 
 def test_free_and_unpriced_models_pass_with_a_spent_budget(raw: Raw, make_router: MakeRouter) -> None:

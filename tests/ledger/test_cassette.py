@@ -65,7 +65,7 @@ def test_what_was_recorded_is_read_again(made: list[Recording]) -> None:
     data = b"".join(line_of(one) for one in made)
     assert len(data.decode().splitlines()) == len(made)  # which splits at every character that Unicode calls an end
     found, _ = read_lines(data, "file")
-    assert found == {one.key: one for one in made}
+    assert found == {one.key: (one,) for one in made}
 
 
 def test_a_line_is_readable_and_its_keys_stand_in_order() -> None:

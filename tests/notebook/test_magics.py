@@ -138,6 +138,25 @@ def test_tables(shell):
     assert set(shell.user_ns["health"]["status"]) == {"healthy"}
 
 
+def test_the_budget(shell):
+    run(shell, "%%llm openai/simulated-openai\nWhat is 6 * 7?")
+    run(shell, "left = %llm_budget")
+    frame = shell.user_ns["left"]
+    assert list(frame["limit"]) == ["day", "month"]
+    assert frame["spent_usd"][0] == pytest.approx(0.000018)
+    with pytest.raises(UsageError, match="'now': %llm_budget takes nothing"):
+        run(shell, "%llm_budget now please")
+
+
+def test_a_latency_need_is_part_of_a_request(shell):
+    run(shell, "%%llm --max-ttft 0.25 --to r\nWhat is 6 * 7?")
+    assert shell.user_ns["r"].text
+    with pytest.raises(UsageError, match="--max-ttft must be a number"):
+        run(shell, "%%llm --max-ttft soon\nhi")
+    with pytest.raises(UsageError, match="max_ttft"):
+        run(shell, "%%llm --max-ttft -1\nhi")
+
+
 def test_explain_tells_of_the_route_and_of_an_error(shell, fleet):
     fleet["openai"].kill()
     run(shell, "%%llm\nWhat is 6 * 7?")

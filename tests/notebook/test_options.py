@@ -84,7 +84,7 @@ def test_every_option_is_in_the_usage():
     ("before", "expected"),
     [
         ("--te", ["--temperature"]),
-        ("--max", ["--max-tokens", "--max-cost"]),
+        ("--max", ["--max-tokens", "--max-cost", "--max-ttft"]),
         ("--format ", ["markdown", "text", "json", "code", "html"]),
         ("--format j", ["json"]),
         ("--schema S", ["Sum"]),

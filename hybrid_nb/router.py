@@ -197,7 +197,8 @@ class Router:
         self._recorded = Recorded(self._ledger)
         self._closed = False
         self._rounds = Rounds(weakly(self._ward), self._transport, self._health, self._gate)
-        self._left = weakref.finalize(self, _closing, self._transport, self._ledger, self._rounds, os.getpid())
+        self._parts = Parts(self._transport, self._ledger, self._budget, self._rounds)
+        self._left = weakref.finalize(self, _closing, self._parts, os.getpid())
         self._left.atexit = False  # _close_left waits too
         _unclosed.add(self)
         self._listed: set[str] = set()
@@ -302,6 +303,11 @@ class Router:
     def _facts(self, request: Request, state: State, asking: bool) -> Facts:
         """What is known now. A dry run takes no turn and draws no lot, so that it can be repeated."""
         turn = self._turns.take(request.model) if asking else self._turns.peek(request.model)
+        facts = self._latest(state, asking)
+        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+
+    def _latest(self, state: State, asking: bool = True) -> Facts:
+        """What was gathered a moment ago, or is now."""
         now = self._clock()
         known = self._known
         if known is None or now >= known[0] or known[1] is not state or not asking or state.catalogue.counts_calls:
@@ -311,8 +317,7 @@ class Router:
             found = gather(self._health, self._latency, opens, now=now, unix=self._wall(), fresh=lasts)
             known = self._known = (now + FACTS_LAST, state, found)
             self._plans = {}
-        facts = known[2]
-        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+        return known[2]
 
     def compare(self, prompt: Any, models: Sequence[str] | None = None, **options: Any) -> Comparison:
         """One prompt to several models at once, streamed so that times to first token are known.
@@ -375,13 +380,14 @@ class Router:
 
     def _planned(self, request: Request, state: State) -> RoutePlan:
         """The plan for a call: the same need of the same facts has one plan, where chance and turns play no part."""
-        facts = self._facts(request, state, asking=True)
         if not state.catalogue.settled:
+            facts = self._facts(request, state, asking=True)
             return plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
+        latest = self._latest(state)
         key = (request.model, Need.of(request, state.catalogue.max_ttft))
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
+            found = self._plans[key] = plan(request, state.catalogue, prices.upper_estimate, lambda: latest)
         return found
 
     async def _run(self, ready: Prepared, sink: Sink | None) -> Reply:
@@ -634,7 +640,7 @@ class Router:
             return
         self._closed = True
         self._left.detach()
-        portal().run(_close(self._transport, self._ledger, self._rounds))
+        portal().run(_close(self._parts))
 
     def __enter__(self) -> Self:
         return self
@@ -730,17 +736,28 @@ _unclosed: weakref.WeakSet[Router] = weakref.WeakSet()
 EXIT_PATIENCE = 1.0  # seconds that the end of a program waits for connections to close
 
 
-async def _close(transport: HttpTransport, ledger: Ledger, rounds: Rounds) -> None:
+class Parts(NamedTuple):
+    """What a router has to close."""
+
+    transport: HttpTransport
+    ledger: Ledger
+    budget: Budget
+    rounds: Rounds
+
+
+async def _close(parts: Parts) -> None:
+    transport, ledger, budget, rounds = parts
     await rounds.stop()
     await transport.aclose()
     await asyncio.sleep(0)  # calls that the closing ends hand back what they hold
+    budget.close()
     await ledger.drain()
     ledger.close()
 
 
-def _closing(transport: HttpTransport, ledger: Ledger, rounds: Rounds, pid: int) -> Job[None] | None:
+def _closing(parts: Parts, pid: int) -> Job[None] | None:
     """Begin to close what a router leaves. A forked child leaves its parent's connections alone."""
-    return portal().submit(_close(transport, ledger, rounds)) if os.getpid() == pid else None
+    return portal().submit(_close(parts)) if os.getpid() == pid else None
 
 
 @atexit.register

@@ -231,6 +231,7 @@ class Gate:
         if post is None or post.endpoint is not slot.endpoint or post.provider is not slot.provider:
             if len(self._posts) > MOST_POSTS:
                 self._posts.clear()
+                self._targets = {place: breaker for place, breaker in self._targets.items() if not breaker.calm}
             post = self._posts[place] = self._new_post(slot)
         return post
 

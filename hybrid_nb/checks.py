@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,10 +12,15 @@ import orjson
 
 from hybrid_nb import keys
 from hybrid_nb.core.errors import (
+    AuthenticationError,
     ConnectionFailedError,
     InferenceError,
+    InvalidRequestError,
     MalformedResponseError,
+    PermissionDeniedError,
     ProviderTimeoutError,
+    QuotaExceededError,
+    RateLimitError,
     error_from,
     problem_of,
     scrub,
@@ -25,6 +31,8 @@ from hybrid_nb.engine.attempt import whole
 from hybrid_nb.engine.health import Check
 
 PATIENCE = 5.0  # seconds for one check
+SPENT = 3600.0  # seconds for which one whose allowance is used up is left alone
+_MUTE = (PermissionDeniedError, RateLimitError, QuotaExceededError, InvalidRequestError)  # there, and lists nothing
 
 
 class Listing(NamedTuple):
@@ -87,23 +95,42 @@ async def check(provider: Provider, transport: Transport, patience: float = PATI
         return Check(provider.name, now, 0, len(provider.endpoints), None, provider.missing_key)
     looks = [list_models(provider, endpoint, transport, patience) for endpoint in provider.endpoints]
     answers = await asyncio.gather(*looks, return_exceptions=True)
-    good = [answer for answer in answers if isinstance(answer, Listing)]
-    errors = [answer for answer in answers if isinstance(answer, InferenceError)]
     for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, InferenceError):
             raise answer
-    models = tuple(dict.fromkeys(info.id for listing in good for info in listing.models)) if good else None
+    good = {e: found for e, found in zip(provider.endpoints, answers, strict=True) if isinstance(found, Listing)}
+    errors = [answer for answer in answers if isinstance(answer, InferenceError)]
+    models = tuple(dict.fromkeys(info.id for listing in good.values() for info in listing.models)) if good else None
+    absent = missing(provider, models)
+    waits = [wait for error in errors if (wait := asked_to_wait(error)) is not None]
     return Check(
         provider.name,
         now,
         len(good),
         len(provider.endpoints),
-        min((listing.latency for listing in good), default=None),
+        min((listing.latency for listing in good.values()), default=None),
         f"{type(errors[0]).__name__}: {errors[0].message}" if errors else None,
         models,
-        missing(provider, models),
+        absent,
         bool(good) or not all(isinstance(error, ConnectionFailedError | ProviderTimeoutError) for error in errors),
+        tuple(good),
+        configured=tuple(info.id for info in provider.models),
+        served=served(provider, good, absent),
+        mute=not good and all(isinstance(error, _MUTE) for error in errors),
+        refused=not good and all(isinstance(error, AuthenticationError) for error in errors),
+        retry_after=max(waits, default=None),
     )
+
+
+def asked_to_wait(error: InferenceError) -> float | None:
+    """Seconds for which it is not to be asked; None when it did not say."""
+    return SPENT if isinstance(error, QuotaExceededError) else getattr(error, "retry_after", None)
+
+
+def served(provider: Provider, good: Collection[Endpoint], absent: Collection[str]) -> tuple[str, ...]:
+    """Configured models that one of these endpoints has."""
+    names = [info.id for info in provider.models if info.id not in absent]
+    return tuple(name for name in names if any(e in good for e in provider.endpoints_for(name)))
 
 
 def missing(provider: Provider, models: tuple[str, ...] | None) -> tuple[str, ...]:

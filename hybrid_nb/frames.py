@@ -20,13 +20,15 @@ _KINDS = {
             "context", "max_output", "models", "priority", "attempts", "number", "rpm", "unknown_cost",
             "requests_left", "tpm", "tokens_left", "max_concurrency", "at_once_left", "vendor_requests_left",
             "vendor_tokens_left", "unpriced_calls",
+            "succeeded",
         ),
         "Int64",
     ),
     **dict.fromkeys(
         (
-            "ttft_s", "latency_s", "seconds", "cost_usd", "saved_usd", "success_rate", "uptime", "input_usd_per_mtok",
-            "output_usd_per_mtok", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd", "share",
+            "ttft_s", "latency_s", "mean_latency_s", "seconds", "cost_usd", "saved_usd", "success_rate", "uptime",
+            "input_usd_per_mtok", "output_usd_per_mtok", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd",
+            "share",
         ),
         "Float64",
     ),
@@ -35,7 +37,7 @@ _KINDS = {
     ),
 }  # fmt: skip
 
-_TIMES = ("time", "last_check", "resets_at", "blocked_until")
+TIMES = ("time", "last_check", "last_call", "last_error_at", "resets_at", "blocked_until")
 
 COST_COLUMNS = ("calls", "errors", "input_tokens", "output_tokens", "cost_usd", "unknown_cost", "saved_usd")
 
@@ -44,9 +46,9 @@ def frame(rows: Iterable[Any], columns: Sequence[str]) -> pd.DataFrame:
     """A frame of these columns, each with its type, empty ones too."""
     pandas = late("pandas", "frames")
     table = pandas.DataFrame(list(rows), columns=list(columns))
-    kinds = {name: _KINDS.get(name, "string") for name in columns if name not in ("tags", *_TIMES)}
+    kinds = {name: _KINDS.get(name, "string") for name in columns if name not in ("tags", *TIMES)}
     table = table.astype(kinds)
-    for name in _TIMES:
+    for name in TIMES:
         if name in columns:
             table[name] = pandas.to_datetime(table[name], unit="s", utc=True).dt.as_unit("ns")
     result: pd.DataFrame = table

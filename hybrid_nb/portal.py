@@ -171,15 +171,15 @@ def mailbox_of(loop: asyncio.AbstractEventLoop) -> Mailbox:
 
 
 class Portal:
-    """The thread and its loop. Use `portal()`, not this."""
+    """The thread and its loop. Use `portal()`, not this. The tests' loop has a clock of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         if sys.platform == "emscripten":
             raise RuntimeError(
                 "hybrid_nb needs threads, which this in-browser Python has not; run it in a normal kernel"
             )
         self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop or asyncio.new_event_loop()
         self.mailbox = Mailbox(self.loop)
         self.thread = threading.Thread(target=self._run, name="hybrid_nb", daemon=True)
         self.thread.start()

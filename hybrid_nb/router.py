@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from hybrid_nb import checks, frames, remaining, setup
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
-from hybrid_nb.core.errors import ConfigError, HybridNbError, InferenceError
+from hybrid_nb.core import forks
+from hybrid_nb.core.errors import AuthenticationError, ConfigError, HybridNbError, InferenceError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, make_request
 from hybrid_nb.core.provider import Provider
 from hybrid_nb.core.types import Reply, Request, RoutePlan, Target
 from hybrid_nb.discovery import discover
+from hybrid_nb.engine import vitals
 from hybrid_nb.engine.breaker import Policy
-from hybrid_nb.engine.facts import Facts, Turns, gather, identity
+from hybrid_nb.engine.facts import Facts, Turns, fresh_for, gather, identity
 from hybrid_nb.engine.gate import Gate
-from hybrid_nb.engine.health import Check, Health, success_rate
+from hybrid_nb.engine.health import Check, Health
 from hybrid_nb.engine.latency import Latency
 from hybrid_nb.engine.plan import Catalogue, Need, no_candidate, plan
 from hybrid_nb.engine.recorded import Asked, Recorded
@@ -41,6 +43,7 @@ from hybrid_nb.ledger.money import Limits
 from hybrid_nb.ledger.store import Ledger
 from hybrid_nb.portal import Job, portal
 from hybrid_nb.providers import vendors
+from hybrid_nb.rounds import Rounds, Ward, weakly
 from hybrid_nb.stream import Stream
 from hybrid_nb.transports.http import HttpTransport
 
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
+Clock = Callable[[], float]
 LISTING_PATIENCE = 2.0  # seconds that a start waits for the model lists of providers that name no models
 
 
@@ -117,10 +121,12 @@ class Prepared(NamedTuple):
 class _Recorder:
     """Finished calls go to the ledger, to the health records and to the times to first token."""
 
-    def __init__(self, ledger: Ledger, health: Health, latency: Latency) -> None:
+    def __init__(self, ledger: Ledger, health: Health, gate: Gate, clock: Clock) -> None:
         self.ledger = ledger
         self.health = health
-        self.latency = latency
+        self.latency = gate.latency
+        self.gate = gate
+        self.clock = clock
 
     async def finished(self, started: float, request: Request, reply: Reply, status: str, error: str | None) -> None:
         self._health(reply)
@@ -133,14 +139,17 @@ class _Recorder:
     def _health(self, reply: Reply) -> None:
         for attempt in reply.route.attempts:
             wrong_request = attempt.status_code in (400, 404, 413, 422)
+            ok, ended = attempt.outcome == "ok", attempt.started + attempt.seconds
+            if not ok and self.gate.naps.spanned(attempt.started, ended):
+                continue  # we slept: that says nothing about the provider
             if attempt.outcome != "cancelled" and not wrong_request:
-                self.health.attempt(attempt.provider, attempt.outcome == "ok", attempt.error, time.time())
+                self.health.attempt(attempt.provider, ok, attempt.error, ended, attempt.model, attempt.seconds)
             waited = attempt.ttft
             timed_out = attempt.error is not None and attempt.error.startswith("ProviderTimeoutError")
             if waited is None and (timed_out or attempt.part == "overtaken"):
                 waited = attempt.seconds  # a wait that ended without a token counts as long as it was
             if waited is not None:
-                self.latency.observe(Target(attempt.provider, attempt.model), waited, time.monotonic())
+                self.latency.observe(Target(attempt.provider, attempt.model), waited, self.clock())
 
 
 class Router:
@@ -155,6 +164,10 @@ class Router:
     >>> with Router({"provider": [{"name": "a", "type": "ollama"}]}) as router:   # doctest: +SKIP
     ...     print(router.chat("Say hi"))
     """
+
+    _clock: Clock = staticmethod(time.monotonic)  # of the portal's loop
+    _wall: Clock = staticmethod(time.time)
+    _seed: int | None = None
 
     def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> None:
         settings, self.path, bare, self._borrowed = setup.load(config, os.environ)
@@ -171,23 +184,42 @@ class Router:
         self._plans: dict[tuple[str | None, Need], RoutePlan] = {}  # of those facts
         self._turns = Turns()
         self._who = identity(os.environ)
-        self._rng = random.Random()
+        self._rng = random.Random(self._seed)
         self._ledger = Ledger(settings.ledger.url)
         self._transport = HttpTransport()
-        self._budget = Budget(self._ledger, *_budget_of(settings))
-        self._gate = Gate(prices.cost, self._budget, self._latency)
+        self._budget = Budget(self._ledger, *_budget_of(settings), self._wall)
+        self._gate = Gate(prices.cost, self._budget, self._latency, self._clock)
         self._gate.policy = _policy_of(settings)
-        recorder = _Recorder(self._ledger, self._health, self._latency)
-        self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=random.Random())
+        recorder = _Recorder(self._ledger, self._health, self._gate, self._clock)
+        chance = random.Random(self._seed)
+        self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=chance, wall=self._wall)
         self._engine.hedger.rate = settings.router.hedge_rate
         self._recorded = Recorded(self._ledger)
         self._closed = False
-        self._left = weakref.finalize(self, _closing, self._transport, self._ledger, os.getpid())
+        self._rounds = Rounds(weakly(self._ward), self._transport, self._health, self._gate)
+        self._parts = Parts(self._transport, self._ledger, self._budget, self._rounds)
+        self._left = weakref.finalize(self, _closing, self._parts, os.getpid())
         self._left.atexit = False  # _close_left waits too
         _unclosed.add(self)
         self._listed: set[str] = set()
         self._list_unlisted()
         portal().submit(self._warm())
+        self._rounds.go()
+        forks.afresh(self)
+
+    def forked(self) -> None:
+        """In a forked child: draw other lots than the parent, and wait for no thread of its."""
+        self._lock, self._turns.lock = threading.RLock(), threading.Lock()
+        self._rng.seed()
+        self._engine.rng.seed()
+        self._known = None
+
+    def _ward(self) -> Ward | None:
+        """Whom to look at from time to time; nobody in a replay, which reads no network."""
+        settings = self._state.settings
+        if self._closed or settings.cache.mode == "replay":
+            return None
+        return Ward(tuple(self._state.providers.values()), settings.router.health_interval)
 
     async def _warm(self) -> None:
         """What the first call would wait for: the TLS context, and the price list where it is needed."""
@@ -235,9 +267,8 @@ class Router:
             try:
                 listing = await checks.list_models(provider, endpoint, self._transport, LISTING_PATIENCE)
             except InferenceError as error:
-                self._health.checked(
-                    Check(provider.name, time.time(), 0, 1, None, f"{type(error).__name__}: {error.message}")
-                )
+                told, refused = f"{type(error).__name__}: {error.message}", isinstance(error, AuthenticationError)
+                self._health.checked(Check(provider.name, time.time(), 0, 1, None, told, refused=refused))
                 continue
             found |= {info.id: info for info in listing.models if info.id not in found}
         return tuple(found.values())
@@ -274,15 +305,21 @@ class Router:
     def _facts(self, request: Request, state: State, asking: bool) -> Facts:
         """What is known now. A dry run takes no turn and draws no lot, so that it can be repeated."""
         turn = self._turns.take(request.model) if asking else self._turns.peek(request.model)
-        now = time.monotonic()
+        facts = self._latest(state, asking)
+        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+
+    def _latest(self, state: State, asking: bool = True) -> Facts:
+        """What was gathered a moment ago, or is now."""
+        now = self._clock()
         known = self._known
         if known is None or now >= known[0] or known[1] is not state or not asking or state.catalogue.counts_calls:
             opens = self._gate.opens(state.catalogue.options)
-            found = gather(self._health, self._latency, opens, now=now, unix=time.time())
+            self._rounds.go()  # which a forked child has none of yet
+            lasts = fresh_for(state.settings.router.health_interval)
+            found = gather(self._health, self._latency, opens, now=now, unix=self._wall(), fresh=lasts)
             known = self._known = (now + FACTS_LAST, state, found)
             self._plans = {}
-        facts = known[2]
-        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+        return known[2]
 
     def compare(self, prompt: Any, models: Sequence[str] | None = None, **options: Any) -> Comparison:
         """One prompt to several models at once, streamed so that times to first token are known.
@@ -345,13 +382,14 @@ class Router:
 
     def _planned(self, request: Request, state: State) -> RoutePlan:
         """The plan for a call: the same need of the same facts has one plan, where chance and turns play no part."""
-        facts = self._facts(request, state, asking=True)
         if not state.catalogue.settled:
+            facts = self._facts(request, state, asking=True)
             return plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
+        latest = self._latest(state)
         key = (request.model, Need.of(request, state.catalogue.max_ttft))
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
+            found = self._plans[key] = plan(request, state.catalogue, prices.upper_estimate, lambda: latest)
         return found
 
     async def _run(self, ready: Prepared, sink: Sink | None) -> Reply:
@@ -407,41 +445,27 @@ class Router:
         rows = portal().run(remaining.limits(self._state.providers.values(), self._gate))
         return frames.records(rows, remaining.LIMIT_COLUMNS)
 
-    def health(self, check: bool = True) -> pd.DataFrame:
-        """One row a provider. With `check` each is asked now, all at once; this costs nothing."""
+    def health(self, check: bool = True, by: str = "provider") -> pd.DataFrame:
+        """One row a provider, or one a model with by="model". With `check` each provider is asked now, all at once;
+        this costs nothing.
+
+        Providers are also looked at every `health_interval` seconds while they are idle: those near by always, those
+        in the cloud for some time after a call. A check that finds a provider well lets a call probe it at once.
+        """
         self._check_open()
+        if by not in vitals.COLUMNS:
+            raise OptionValueError(f"by must be 'provider' or 'model', not {by!r}")
         state = self._state
         if check:
             live = [p for p in state.providers.values() if p.enabled]
             for result in portal().run(self._check(live)):
                 self._health.checked(result)
-                if result.ok:
-                    self._gate.well(state.providers[result.provider])
-        return frames.records([self._health_row(p) for p in state.providers.values()], HEALTH_COLUMNS)
+                self._gate.well(result.up, result.missing, asked=True)
+        found = vitals.rows(state.providers.values(), self._health, self._gate, by)
+        return frames.records(found, vitals.COLUMNS[by])
 
     async def _check(self, providers: Sequence[Provider]) -> list[Check]:
         return list(await asyncio.gather(*(checks.check(p, self._transport) for p in providers)))
-
-    def _health_row(self, p: Provider) -> dict[str, Any]:
-        record = self._health.record(p.name)
-        last = record.last_check
-        return {
-            "provider": p.name,
-            "tier": p.tier,
-            "status": "disabled" if not p.enabled else "no key" if p.missing_key else self._health.status(p.name),
-            "endpoints": f"{last.healthy}/{last.endpoints} endpoints healthy"
-            if last
-            else f"{len(p.endpoints)} not checked",
-            "latency_s": last.latency if last else None,
-            "success_rate": success_rate(record.recent),
-            "breaker": self._gate.state(p),
-            "calls": record.calls,
-            "errors": record.failures,
-            "uptime": record.checks_ok / record.checks if record.checks else None,
-            "last_check": last.at if last else None,
-            "last_error": record.last_error,
-            "missing_models": ", ".join(last.missing) if last and last.missing else None,
-        }
 
     def models(self) -> pd.DataFrame:
         """One row a model that can be asked for, in the order of preference, with prices per million tokens."""
@@ -586,11 +610,14 @@ class Router:
             self._engine.hedger.rate = settings.router.hedge_rate
             self._budget.limits, self._budget.queue = _budget_of(settings)
         self._list_unlisted()
+        self._rounds.changed()
 
     def _rebuilt(self, item: configuration.ProviderSettings, old: State) -> Provider:
         provider = setup.build(item, os.environ)
         before = old.providers.get(item.name)
         same = before is not None and before.endpoints == provider.endpoints
+        if not same:
+            self._health.moved(item.name)
         if before is None or not same or provider.models:
             return provider
         return setup.with_contexts(replace(provider, models=before.models), item.context)
@@ -617,7 +644,7 @@ class Router:
             return
         self._closed = True
         self._left.detach()
-        portal().run(_close(self._transport, self._ledger))
+        portal().run(_close(self._parts))
 
     def __enter__(self) -> Self:
         return self
@@ -632,10 +659,6 @@ class Router:
         return f"Router({names}; {len(self._state.catalogue.options)} models{'; closed' if self._closed else ''})"
 
 
-HEALTH_COLUMNS = (
-    "provider", "tier", "status", "breaker", "endpoints", "latency_s", "success_rate", "calls", "errors", "uptime",
-    "last_check", "last_error", "missing_models",
-)  # fmt: skip
 MODEL_COLUMNS = (
     "provider", "model", "tier", "priority", "context", "max_output", "tools", "vision", "json_schema", "loaded",
     "input_usd_per_mtok", "output_usd_per_mtok", "price_source", "available",
@@ -717,16 +740,28 @@ _unclosed: weakref.WeakSet[Router] = weakref.WeakSet()
 EXIT_PATIENCE = 1.0  # seconds that the end of a program waits for connections to close
 
 
-async def _close(transport: HttpTransport, ledger: Ledger) -> None:
+class Parts(NamedTuple):
+    """What a router has to close."""
+
+    transport: HttpTransport
+    ledger: Ledger
+    budget: Budget
+    rounds: Rounds
+
+
+async def _close(parts: Parts) -> None:
+    transport, ledger, budget, rounds = parts
+    await rounds.stop()
     await transport.aclose()
     await asyncio.sleep(0)  # calls that the closing ends hand back what they hold
+    budget.close()
     await ledger.drain()
     ledger.close()
 
 
-def _closing(transport: HttpTransport, ledger: Ledger, pid: int) -> Job[None] | None:
+def _closing(parts: Parts, pid: int) -> Job[None] | None:
     """Begin to close what a router leaves. A forked child leaves its parent's connections alone."""
-    return portal().submit(_close(transport, ledger)) if os.getpid() == pid else None
+    return portal().submit(_close(parts)) if os.getpid() == pid else None
 
 
 @atexit.register

@@ -46,11 +46,18 @@ class RouterSettings(_Section):
     hedge_rate: float = Field(0.1, gt=0, le=1)  # the share of calls that may be hedged
     breaker_threshold: int = Field(5, ge=1)
     breaker_seconds: float = Field(60, gt=0)
-    health_interval: float = Field(30, gt=0)
+    health_interval: float = Field(30, ge=0, le=86_400)  # between looks at idle providers; 0: none but router.health()
     max_ttft: float | None = Field(None, gt=0)  # the latency need of calls that name none
     explore: float = Field(0.1, ge=0, le=1)  # the share of calls by which lowest-latency tries what is not measured
     regions: tuple[str, ...] = ()  # the only ones that cloud calls may go to: "eu" takes "eu-west-1" too
     discover: bool | None = None  # look for local servers; None: only when nothing is configured
+
+    @field_validator("health_interval")
+    @classmethod
+    def _polite(cls, interval: float) -> float:
+        if 0 < interval < 1:
+            raise ValueError("must be 0 (no looks but by router.health()) or at least 1 second")
+        return interval
 
 
 class BudgetSettings(_Section):

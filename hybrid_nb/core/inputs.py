@@ -25,6 +25,7 @@ OPTIONS = (
     "timeout", "max_cost", "max_ttft", "tier", "tags", "cache",
     "resume",
 )  # fmt: skip
+_NAMES = frozenset(OPTIONS)
 ROLES = ("system", "user", "assistant", "tool")
 _ONE_IMAGE = (str, bytes, bytearray, memoryview)  # sequences that are one image and not several
 _MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
@@ -60,24 +61,28 @@ def make_request(prompt: Any, **options: Any) -> Request:
 
 
 def _request(prompt: Any, options: Mapping[str, Any]) -> Request:
-    wrong = next((name for name in options if name not in OPTIONS), None)
-    if wrong:
-        near = difflib.get_close_matches(wrong, OPTIONS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(OPTIONS)}"
-        raise TypeError(f"unknown option {wrong!r}: {hint}")
+    if not options.keys() <= _NAMES:
+        raise _unknown(next(name for name in options if name not in _NAMES))
     given = {name: value for name, value in options.items() if value is not None}
     messages = to_messages(prompt)
     if given.get("images"):
         messages = _with_images(messages, given["images"])
     if given.get("system"):
         messages = (Message("system", str(given["system"])), *messages)
-    if not any(message.role != "system" for message in messages):
+    if not messages or (messages[-1].role == "system" and all(m.role == "system" for m in messages)):
         raise ValueError("there is no message to send: the prompt is empty")
     fields = {name: _READERS[name](name, value) for name, value in given.items() if name in _READERS}
     if "schema" in given:
         fields["schema"], fields["schema_type"] = _schema(given["schema"])
-    _check_choice(fields.get("tool_choice"), [tool.name for tool in fields.get("tools", ())])
+    if "tool_choice" in fields:
+        _check_choice(fields["tool_choice"], [tool.name for tool in fields.get("tools", ())])
     return Request(messages, **fields)
+
+
+def _unknown(name: str) -> TypeError:
+    near = difflib.get_close_matches(name, OPTIONS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(OPTIONS)}"
+    return TypeError(f"unknown option {name!r}: {hint}")
 
 
 # --- messages ---------------------------------------------------------------------------------------------

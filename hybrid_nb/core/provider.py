@@ -177,7 +177,7 @@ class Provider:
 
     def model_info(self, model: str) -> ModelInfo:
         """What is known of a model here; an empty record when it is not listed."""
-        return next((info for info in self.models if info.id == model), ModelInfo(model))
+        return next((info for info in self.models if info.id == model), None) or ModelInfo(model)
 
 
 class InBandError(Exception):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from hybrid_nb.core.quick import quick
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -66,6 +68,7 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn. A `tool` turn answers the call `tool_call_id` of the assistant turn before it."""
@@ -78,6 +81,7 @@ class Message:
     name: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call. `input_tokens` includes cached and cache-write ones, `output_tokens` the reasoning.
@@ -93,6 +97,7 @@ class Usage:
     source: Literal["provider", "estimate"] | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked, independent of who answers. Built by `core.inputs.make_request`."""
@@ -162,6 +167,7 @@ class Candidate(NamedTuple):
     kind: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One request that was sent (or could not be), with what it cost.
@@ -260,6 +266,7 @@ class RoutePlan:
         printer.text(str(self))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Route:
     """What happened to a call: who answered, who was weighed, and every attempt with its outcome.
@@ -308,6 +315,7 @@ class Route:
         printer.text(str(self))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HttpCall:
     """One HTTP request as a wire wrote it. `headers` may hold a key, so they are never shown."""
@@ -340,6 +348,7 @@ class Chunk(NamedTuple):
     cost: Decimal | None = None  # the provider's own figure, where it gives one
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer, with what it took.

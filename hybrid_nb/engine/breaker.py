@@ -49,6 +49,7 @@ class Verdict(Enum):
     GOOD = "good"
     NOTHING = "nothing"  # the request was wrong, or the caller went away
     BAD = "bad"
+    GONE = "gone"  # bad too: nothing answered there
     SPENT = "spent"  # no credit left
     LOCKED = "locked"  # the key is refused
 
@@ -60,7 +61,7 @@ _VERDICTS: tuple[tuple[type[InferenceError], Verdict], ...] = (
     (RateLimitError, Verdict.BAD),
     (ServiceUnavailableError, Verdict.BAD),
     (ProviderTimeoutError, Verdict.BAD),
-    (ConnectionFailedError, Verdict.BAD),
+    (ConnectionFailedError, Verdict.GONE),
     (StreamInterruptedError, Verdict.BAD),
     (MalformedResponseError, Verdict.BAD),
     (ProviderError, Verdict.BAD),
@@ -97,6 +98,8 @@ class Breaker:
     until: float | None = None  # open until then, and half-open after; None: closed
     cooling: float = 0.0  # left alone until then, as the provider asked; that is no failure by itself
     probing: bool = False
+    lasting: bool = False  # opened for the key's or the credit's sake, of which a list of models says nothing
+    gone: bool = False  # at the latest failure nothing answered
     recent: deque[bool] = field(default_factory=deque)
 
     def state(self, now: float) -> State:
@@ -114,7 +117,7 @@ class Breaker:
 
     def went_well(self) -> None:
         """A normal request ended well while calm: what leave() does then, without the rest."""
-        self.failures = 0
+        self.failures = self.openings = 0
         self._remember(True)
 
     def admits(self, now: float) -> bool:
@@ -142,12 +145,14 @@ class Breaker:
         if outcome is Verdict.GOOD:
             self._good(probe)
         elif outcome is Verdict.LOCKED:
-            self.until = FOREVER
+            self.until, self.lasting = FOREVER, True
         elif outcome is Verdict.SPENT:
+            self.lasting = True
             self._open(now, self.policy.spent if retry_after is None else min(retry_after, self.policy.spent))
         else:
             if retry_after is not None:
                 self.cooling = max(self.cooling, now + min(retry_after, self.policy.spent))
+            self.gone = outcome is Verdict.GONE
             self._bad(probe, now)
 
     @property
@@ -156,14 +161,31 @@ class Breaker:
         return max(self.until or 0.0, self.cooling)
 
     def reset(self) -> None:
-        """Begin afresh: the key or the provider's settings changed, or a check found it well.
-
-        A probe under way stays one until it leaves, so that there are never two.
-        """
+        """Begin afresh. A probe under way stays one until it leaves, so that there are never two."""
         self.failures = self.openings = 0
         self.until = None
         self.cooling = 0.0
+        self.lasting = self.gone = False
         self.recent.clear()
+
+    def well(self, now: float, asked: bool = False) -> None:
+        """A check found the server there, and the key good; `asked`: for a person, who may overrule what lasts.
+
+        It listed its models, which is not to answer: a probe may go now. Where nothing had answered at all, everybody
+        may go, and a single failure shuts it again, for longer. What it asked for (Retry-After), a refused key and
+        spent credit stand, unless a person looked.
+        """
+        if asked:
+            self.cooling = 0.0
+        if self.until is None or (self.lasting and not asked):
+            return
+        if self.until == FOREVER:
+            self.reset()
+        elif self.gone and not self.lasting:
+            self.until, self.failures = None, self.policy.threshold - 1
+            self.recent.clear()
+        else:
+            self.until = min(self.until, now)
 
     def _remember(self, good: bool) -> None:
         self.recent.append(good)
@@ -173,7 +195,9 @@ class Breaker:
     def _good(self, probe: bool) -> None:
         self.failures = 0
         self.cooling = 0.0
-        if probe and self.until != FOREVER:  # an old request that ends well says little about now
+        if self.until is None:
+            self.openings = 0
+        elif probe and self.until != FOREVER:  # an old request that ends well says little about now
             self.reset()
 
     def _bad(self, probe: bool, now: float) -> None:
@@ -182,6 +206,8 @@ class Breaker:
             return  # one of a crowd that failed together has opened it
         if probe or self.failures >= self.policy.threshold or self._too_many():
             longest = max(self.policy.longest, self.policy.seconds)
+            if self.until != FOREVER:
+                self.lasting = False
             self._open(now, min(longest, self.policy.seconds * 2.0 ** min(self.openings, 64)))
             self.openings += 1
 

@@ -17,7 +17,13 @@ from hybrid_nb.engine.latency import Latency
 
 Status = Literal["healthy", "unknown", "degraded", "down"]
 
-FRESH = 90.0  # seconds that a failed check counts: three health intervals
+INTERVALS = 3  # that a failed check counts
+FRESH = 90.0  # seconds that it counts where there is no interval: looks are taken by hand only
+
+
+def fresh_for(interval: float) -> float:
+    """Seconds that a failed check counts, for a health interval (0: none)."""
+    return INTERVALS * interval or FRESH
 
 
 class Fact(NamedTuple):
@@ -66,7 +72,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._counts: dict[str | None, int] = {}
-        self._lock = threading.Lock()  # people's own threads ask too
+        self.lock = threading.Lock()  # people's own threads ask too
 
     def peek(self, name: str | None) -> int:
         """The turn of the next call, which is not taken."""
@@ -74,7 +80,7 @@ class Turns:
 
     def take(self, name: str | None) -> int:
         """The turn of this call."""
-        with self._lock:
+        with self.lock:
             turn = self._counts.get(name, 0)
             self._counts[name] = turn + 1
         return turn
@@ -92,15 +98,16 @@ def gather(
     who: Mapping[str, str] | None = None,
     spent: str | None = None,
     free_vram: Mapping[str, int] | None = None,
+    fresh: float = FRESH,
 ) -> Facts:
     """The facts of this moment. `now` is the clock of `latency`, `unix` that of the health checks.
 
     `opens` gives the targets that nothing may go to and why, `free_vram` bytes by provider. The work grows with what
-    was used, not with what is configured.
+    was used, not with what is configured. `fresh` is seconds that a failed check counts.
     """
     room = free_vram or {}
     names = {*health.records, *latency.flying, *room}
-    providers = {name: _standing(name, health, latency.busy(name), unix, room.get(name)) for name in names}
+    providers = {name: _standing(name, health, latency.busy(name), unix, room.get(name), fresh) for name in names}
     targets: dict[Target, Fact] = {}
     for target in {*latency.samples, *opens}:
         status, _, busy, _, _, success, vram = providers.get(target.provider, UNKNOWN)
@@ -109,13 +116,13 @@ def gather(
     return Facts(targets, providers, rng, turn, who or {}, spent)
 
 
-def _standing(name: str, health: Health, busy: int, unix: float, free_vram: int | None) -> Fact:
+def _standing(name: str, health: Health, busy: int, unix: float, free_vram: int | None, fresh: float) -> Fact:
     record = health.records.get(name)
     if record is None:
         return Fact(busy=busy, free_vram=free_vram)
     status = cast("Status", health.status(name))
     check = record.last_check
-    if status == "down" and check is not None and unix - check.at > FRESH:
+    if status == "down" and check is not None and unix - check.at > fresh:
         status = "unknown"  # the server may have been started since
     return Fact(status, None, busy, None, None, success_rate(record.recent), free_vram)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+from hybrid_nb.core import forks
 from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, reset_of, retry_after
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.core.types import Request, Target, Usage
@@ -22,6 +23,7 @@ from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict
 from hybrid_nb.engine.catalogue import Option
 from hybrid_nb.engine.latency import Latency
 from hybrid_nb.engine.limits import Hold, Limits
+from hybrid_nb.engine.naps import BEAT, Naps
 from hybrid_nb.engine.schedule import Slot
 
 Pricer = Callable[[Provider, str, Usage | None, Decimal | None], tuple[Decimal | None, str | None]]
@@ -124,6 +126,8 @@ class Ticket:
     post: Post
     breakers: tuple[tuple[Breaker, Pass], ...]
     hold: Hold | None
+    since: float  # unix time
+    generation: int  # of the gate: a forked child hands nothing back for its parent
     reservation: str | None = None
     cap: int | None = None  # max_tokens that the budget allows
 
@@ -137,6 +141,7 @@ class Gate:
         money: Money | None,
         latency: Latency | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.price = price
         self.money = money
@@ -147,6 +152,23 @@ class Gate:
         self._keys: dict[Endpoint, Breaker] = {}
         self._targets: dict[tuple[Endpoint, str], Breaker] = {}
         self._lanes: dict[Endpoint, Lane] = {}
+        self.naps = Naps()
+        self._wall = wall
+        self._inside = 0  # attempts
+        self._beating: asyncio.TimerHandle | None = None
+        self._generation = 0
+        forks.afresh(self)
+
+    def forked(self) -> None:
+        """In a forked child: no attempt is under way, nobody waits, no probe is out. What is known stays known."""
+        forks.keep(self._beating, *((lane.turn, lane.freed) for lane in self._lanes.values()))
+        self._generation += 1
+        self._inside, self._beating, self.naps = 0, None, Naps()
+        self.latency.flying.clear()
+        for lane in self._lanes.values():
+            lane.turn, lane.freed, lane.waiting, lane.limits.running = asyncio.Lock(), asyncio.Event(), 0, 0
+        for breaker in (*self._keys.values(), *self._targets.values()):
+            breaker.probing = False
 
     @property
     def policy(self) -> Policy:
@@ -169,7 +191,11 @@ class Gate:
         Raises Shut, Full or BudgetExceededError; whatever was taken is given back then.
         """
         post = self._post(slot)
-        ticket = Ticket(slot, post, post.passes() if post.calm else self._pass(post), None)
+        breakers, wall = post.passes() if post.calm else self._pass(post), self._wall()
+        ticket = Ticket(slot, post, breakers, None, wall, self._generation)
+        if self._beating is None or not self._inside:
+            self._awake(wall)
+        self._inside += 1
         self.latency.begin(slot.target)
         try:
             ticket.hold = await self._place(post.lane, tokens, deadline, patient)
@@ -179,12 +205,33 @@ class Gate:
             raise
         return ticket
 
+    def _awake(self, wall: float) -> None:
+        """From now on beats tell whether we slept while an attempt was under way."""
+        now = self.clock()
+        self.naps.start(now, wall, now + BEAT)
+        if self._beating is None:
+            self._beating = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    def _beat(self) -> None:
+        self._beating = None
+        if self._inside:
+            now = self.clock()
+            self.naps.beat(now, self._wall(), now + BEAT)
+            self._beating = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    def _slept(self, since: float) -> bool:
+        """Whether we slept since that unix time, while attempts were under way."""
+        wall = self._wall()
+        self.naps.look(self.clock(), wall)
+        return self.naps.spanned(since, wall)
+
     def _post(self, slot: Slot) -> Post:
         place = (id(slot.endpoint), slot.target.model)
         post = self._posts.get(place)
         if post is None or post.endpoint is not slot.endpoint or post.provider is not slot.provider:
             if len(self._posts) > MOST_POSTS:
                 self._posts.clear()
+                self._targets = {place: breaker for place, breaker in self._targets.items() if not breaker.calm}
             post = self._posts[place] = self._new_post(slot)
         return post
 
@@ -275,7 +322,12 @@ class Gate:
         cost: Decimal | None = Decimal(0),
     ) -> None:
         """Hand everything back. `cost` None: nobody knows, so the reservation's estimate is charged."""
+        if ticket.generation != self._generation:
+            return  # a parent's attempt, collected in its forked child
+        self._inside -= 1
         self.latency.end(ticket.slot.target)
+        if outcome in (Verdict.BAD, Verdict.GONE) and wait is None and self._slept(ticket.since):
+            outcome = Verdict.NOTHING
         if ticket.hold is not None:
             limits = ticket.post.lane.limits
             limits.settle(ticket.hold, tokens) if sent else limits.refund(ticket.hold)
@@ -328,13 +380,24 @@ class Gate:
         found = ((option.target, self.shut(option.provider, option.target.model)) for option in options)
         return {target: reason for target, reason in found if reason is not None}
 
-    def state(self, provider: Provider) -> str:
-        """The worst breaker of a provider: open, half-open or closed."""
+    def _breakers(self, provider: Provider, model: str | None = None) -> list[Breaker]:
+        places = provider.endpoints if model is None else provider.endpoints_for(model)
+        found = [self._keys[e] for e in places if e in self._keys]
+        return found + [b for (e, m), b in list(self._targets.items()) if e in places and model in (None, m)]
+
+    def state(self, provider: Provider, model: str | None = None) -> str:
+        """The worst breaker of a provider, or of one model there: open, half-open or closed."""
         now = self.clock()
-        breakers = [b for e, b in self._keys.items() if e in provider.endpoints]
-        breakers += [b for (e, _), b in self._targets.items() if e in provider.endpoints]
-        states = {b.state(now).value for b in breakers}
+        states = {b.state(now).value for b in self._breakers(provider, model)}
         return next((state for state in ("open", "half-open") if state in states), "closed")
+
+    def resting(self, endpoint: Endpoint) -> float:
+        """Loop time until which nobody should come, not even to look: as it asked, or inf for a refused key."""
+        key, lane = self._keys.get(endpoint), self._lanes.get(endpoint)
+        if key is not None and key.until == FOREVER:
+            return FOREVER
+        cooling = [b.cooling for (e, _), b in list(self._targets.items()) if e == endpoint]
+        return max([*cooling, lane.limits.blocked_until if lane else 0.0])
 
     def limits(self, provider: Provider, endpoint: Endpoint) -> Limits:
         """The limits of one of a provider's keys, for looking."""
@@ -343,11 +406,15 @@ class Gate:
         limits.rpm, limits.tpm, limits.max_concurrency = provider.rpm, provider.tpm, provider.max_concurrency
         return limits
 
-    def well(self, provider: Provider) -> None:
-        """A check found it well: begin afresh, also with a key that was refused before."""
-        for endpoint, breaker in [*self._keys.items(), *((e, b) for (e, _), b in self._targets.items())]:
-            if endpoint in provider.endpoints:
-                breaker.reset()
+    def well(self, endpoints: Iterable[Endpoint], missing: Iterable[str] = (), *, asked: bool = False) -> None:
+        """A check found these addresses well, without the `missing` models; `asked`: a person wanted to know."""
+        now, found, absent = self.clock(), set(endpoints), set(missing)
+        for endpoint, breaker in list(self._keys.items()):
+            if endpoint in found:
+                breaker.well(now, asked)
+        for (endpoint, model), breaker in list(self._targets.items()):
+            if endpoint in found and model not in absent:
+                breaker.well(now, asked)
 
 
 def shut_error(slot: Slot, shut: Shut) -> InferenceError | None:

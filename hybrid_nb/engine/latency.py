@@ -16,6 +16,7 @@ from hybrid_nb.core.types import Target
 DECAY = 10.0  # seconds: the time constant
 FORGET = 300.0  # seconds after which a measurement says nothing of now
 USUAL = 0.1  # the share of a new measurement in the usual time
+MOST = 1000  # targets, above which those that nobody asked for a while are dropped: models may be named endlessly
 RECENT = 100  # measurements that quantiles are taken of
 
 
@@ -44,6 +45,8 @@ class Latency:
         """The first token came after `ttft` seconds. A wait that ended without one counts as long as it was."""
         known = self.samples.get(target)
         if known is None or now - known.at > self.forget:
+            if len(self.samples) >= MOST:
+                self.samples = {name: one for name, one in self.samples.items() if now - one.at <= self.forget}
             known = self.samples[target] = Sample(ttft, ttft, now)
             known.recent.append(ttft)
             return

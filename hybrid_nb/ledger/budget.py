@@ -18,6 +18,7 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
+from hybrid_nb.core import forks
 from hybrid_nb.core.errors import BudgetExceededError, ConfigError
 from hybrid_nb.ledger.entries import PICO
 from hybrid_nb.ledger.money import Limits, Standing, add, day_of, standing
@@ -230,8 +231,15 @@ class Budget:
         self._line = Line()  # for what calls under way may free
         self._later = Line()  # for a new day, or a raised limit
         self._sweep_at = 0.0
-        self._together = 0  # calls under way that hold a reservation of their own
+        self._together = 0  # calls under way that hold a reservation of their own, or ask for one
         self._pool = Pool(ledger, wall, lambda: self._together)
+        forks.afresh(self)
+
+    def forked(self) -> None:
+        """In a forked child: what the parent reserved, its pool too, is the parent's to spend and to settle."""
+        forks.keep(self._pool, self._released)
+        self._released, self._sweep_at, self._together = asyncio.Event(), 0.0, 0
+        self._pool = Pool(self._ledger, self._wall, lambda: self._together)
 
     @property
     def limited(self) -> bool:
@@ -251,7 +259,7 @@ class Budget:
         if not self._line.taken:
             if self._pool.wanted(bounded[0]):
                 self._pool.fill(bounded[0], estimate, self.limits)
-            if self._pool.take(identifier, bounded[0], estimate, self._wall() + patience + GRACE):
+            if self._pool.take(identifier, bounded[0], estimate, self._wall() + patience + GRACE, self.limits):
                 return 0
         now = asyncio.get_running_loop().time()
         return await self._wait(Wait(identifier, bounded, estimate, now, now + patience, roomy))
@@ -287,13 +295,15 @@ class Budget:
     async def _try(self, wait: Wait) -> Answer:
         left = wait.left
         until = self._wall() + max(0.0, left) + GRACE
-        if self._pool.take(wait.id, wait.amounts[0], wait.estimate, until):
+        if self._pool.take(wait.id, wait.amounts[0], wait.estimate, until, self.limits):
             return Answer(0, NOT_LOOKED_AT)
+        await self._pool.given_back()
         held = min(LONGEST_HOLD, (wait.until - wait.since) / 2)
         roomy = wait.roomy if wait.until - left < wait.since + held else None
+        self._together += 1
         answer = await self._ask(Ask(wait.id, wait.amounts, wait.estimate, until, roomy), left)
-        if answer.granted is not None:
-            self._together += 1
+        if answer.granted is None:
+            self._together -= 1
         return answer
 
     async def _ask(self, ask: Ask, left: float) -> Answer:
@@ -305,8 +315,7 @@ class Budget:
             async with asyncio.timeout(max(LOOK_AGAIN, left)):
                 answer: Answer = await self._ledger.transact(partial(reserve, ask, self.limits, now, sweep))
         except (asyncio.CancelledError, TimeoutError) as error:
-            self._together += 1  # as if it had been granted, which it may have been; this comes after it
-            self.settle(ask.id, 0)
+            self.settle(ask.id, 0)  # it may have been granted; this comes after it
             if isinstance(error, TimeoutError):
                 held = f"ledger {self._ledger.path}: another process held it for all of the call's time"
                 raise ConfigError(f"{held}, so nothing could be reserved and nothing was sent") from None
@@ -323,8 +332,12 @@ class Budget:
         else:
             self._together -= 1
             self._ledger.transact_soon(Many(settle_known, Settlement(identifier, cost, self._wall())))
-        self._pool.close_if_idle()
+        self._pool.close_when_idle()
         self._released.set()
+
+    def close(self) -> None:
+        """Give back what is kept for calls that may come. On the loop, before the ledger is closed."""
+        self._pool.close()
 
     def charge(self, cost: int) -> None:
         """Count what was billed without a reservation: for a model without a price, or where nothing is limited."""

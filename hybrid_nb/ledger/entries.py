@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid_nb.core.types import Attempt, Reply, Request, Usage
 
@@ -23,8 +22,7 @@ ATTEMPT_COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One finished call, ready to be written."""
 
     call: tuple[Any, ...]

@@ -2,8 +2,9 @@
 
 The store's rule is untouched: the pool is a row among the reservations, so settled + reserved never passes a limit,
 and what calls hold of the pool never passes the pool. It is made only while several calls are under way at once, never
-takes more than a quarter of what is left, and is given back when the last of them ends. A process that dies leaves its
-row, which expires as charged at the estimate of the calls that may have been under way.
+takes more than a quarter of what is left, and is given back when none has been under way for a moment: calls come in
+waves. A process that dies leaves its row, which expires as charged at the estimate of the calls that may have been
+under way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CALLS = 256  # that a pool is made for
 SPARE = 32  # calls that it should still hold before it is filled up
 SHARE = 4  # a pool takes at most this part of what is left: one of four
 LASTS = 600.0  # seconds
+LINGER = 0.1  # seconds without any call after which it is given back
 
 
 class Spent(NamedTuple):
@@ -96,13 +98,21 @@ class Pool:
         self._id: str | None = None
         self._amount = 0  # as in the store, or less
         self._expires = 0.0
+        self._limits: Limits | None = None  # that it was made under; others must be looked at anew
         self._held: dict[str, Held] = {}
         self._used = 0
         self._filling = False
+        self._latest = 0.0  # loop time of the latest end of a call
+        self._timer: asyncio.TimerHandle | None = None
+        self._linger = LINGER
 
-    def take(self, identifier: str, amount: int, estimate: int, until: float) -> bool:
+    def take(self, identifier: str, amount: int, estimate: int, until: float, limits: Limits) -> bool:
         """Take an amount for a call that ends before `until` (unix time); False when the pool has not so much."""
-        if self._id is None or self._used + amount > self._amount or until > self._expires:
+        if self._id is None:
+            return False
+        if limits is not self._limits and limits != self._limits:
+            self._amount, self._limits = self._used, limits  # what is left was granted under others; more may be asked
+        if self._used + amount > self._amount or until > self._expires:
             return False
         self._held[identifier] = Held(amount, min(estimate, amount))
         self._used += amount
@@ -121,20 +131,20 @@ class Pool:
         row = Row(name, now + LASTS, CALLS * amount, min(CALLS * amount, 4 * TOGETHER * estimate))
         self._filling = True
         done = self._ledger.transact(partial(fill, row, limits, now))
-        done.add_done_callback(partial(self._filled, row))
+        done.add_done_callback(partial(self._filled, row, limits))
 
-    def _filled(self, row: Row, done: asyncio.Future[bool]) -> None:
+    def _filled(self, row: Row, limits: Limits, done: asyncio.Future[bool]) -> None:
         self._filling = False
         if not (done.cancelled() or done.exception() is not None or not done.result()):
-            self._enlarged(row)
-        self.close_if_idle()  # the calls that it was for may have ended meanwhile
+            self._enlarged(row, limits)
+        self.close_when_idle()  # the calls that it was for may have ended meanwhile
 
-    def _enlarged(self, row: Row) -> None:
+    def _enlarged(self, row: Row, limits: Limits) -> None:
         if self._id is None and not self._held:
             self._id, self._amount = row.id, 0
         if self._id == row.id:
             self._amount += row.amount
-            self._expires = row.expires
+            self._expires, self._limits = row.expires, limits
         else:
             self._ledger.transact_soon(Many(drop, row.id))
 
@@ -149,13 +159,51 @@ class Pool:
         self._ledger.transact_soon(Many(spend, Spent(self._id, charged, self._wall())))
         return True
 
-    def close_if_idle(self) -> None:
-        """Give the pool back when no call is under way any more."""
-        if self._id is not None and not self._held and not self._together() and not self._filling:
-            # after the settlements of this turn, which are done together at its end
-            asyncio.get_running_loop().call_soon(self._close, self._id)
+    @property
+    def _idle(self) -> bool:
+        return not self._held and not self._together() and not self._filling
 
-    def _close(self, name: str) -> None:
-        if self._id == name and not self._held:
-            self._ledger.transact_soon(Many(drop, name))
-            self._id, self._amount, self._used = None, 0, 0
+    def close_when_idle(self) -> None:
+        """A call has ended: give the pool back when none has been under way for LINGER seconds."""
+        if self._id is None:
+            return
+        if not self._linger:
+            self.give_back()
+            return
+        loop = asyncio.get_running_loop()
+        self._latest = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._linger, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if not self._idle:
+            return  # the end of a call sets the next
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._latest < self._linger:
+            self._timer = loop.call_at(self._latest + self._linger, self._ring)
+        else:
+            self.give_back()
+
+    def close(self) -> None:
+        """Give the pool back as soon as no call is under way, and any that is still being made."""
+        self._linger = 0.0
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Give the pool back now, unless calls are under way that hold some of it."""
+        dropped = self._dropped()
+        if dropped:
+            self._ledger.transact_soon(dropped)
+
+    async def given_back(self) -> None:
+        """Give it back and wait until others may have it: somebody needs what an idle pool holds."""
+        dropped = self._dropped()
+        if dropped:
+            await self._ledger.transact(dropped)
+
+    def _dropped(self) -> Many | None:
+        if self._id is None or not self._idle:
+            return None
+        name, self._id, self._amount, self._used = self._id, None, 0, 0
+        return Many(drop, name)

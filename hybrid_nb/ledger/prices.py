@@ -42,6 +42,8 @@ def from_price(price: Price, usage: Usage | None) -> Decimal | None:
     if usage.input_tokens is None or usage.output_tokens is None:
         free = price.input == 0 and price.output == 0
         return Decimal(0) if free else None
+    if not (cached or written) and price.input is not None and price.output is not None:
+        return (usage.input_tokens * price.input + usage.output_tokens * price.output) / MILLION
     parts = (
         (usage.input_tokens - cached - written, price.input),
         (cached, price.input if price.cached is None else price.cached),

@@ -14,9 +14,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.ledger.entries import ATTEMPT_COLUMNS, CALL_COLUMNS, PICO, Entry
@@ -62,8 +61,7 @@ _INSERT_CALL = f"INSERT INTO calls VALUES ({','.join('?' * len(CALL_COLUMNS))})"
 _INSERT_ATTEMPT = f"INSERT INTO attempts VALUES ({','.join('?' * len(ATTEMPT_COLUMNS))})"
 
 
-@dataclass(frozen=True, slots=True)
-class Many:
+class Many(NamedTuple):
     """An operation that is cheaper for many items at once; those of one turn are done together, after all others."""
 
     work: Callable[[list[Any], sqlite3.Connection], None]

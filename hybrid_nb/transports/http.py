@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from typing import Self
 
 import aiohttp
 import httpx2
@@ -54,15 +55,18 @@ class HttpResponse:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers  # names in any case
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._response.content
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            while data := await content.readany():
-                yield data
+            data = await self._response.content.readany()
         except _FAULTS as error:
             failure = _failure(error, self._url)
         else:
-            return
+            if data:
+                return data
+            raise StopAsyncIteration
         raise failure  # out here, as in `send`
 
     async def aclose(self) -> None:

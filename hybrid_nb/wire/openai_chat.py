@@ -70,6 +70,7 @@ def join_url(base: str, path: str) -> str:
     return f"{base.rstrip('/')}/{path}"
 
 
+_NUMBER = (int, float)
 MOST_DOLLARS = 1e6  # of one call
 MOST_TOKENS = 2**40  # what is larger is no count, and would not fit the ledger times a price
 
@@ -92,7 +93,7 @@ def usage_of(data: Mapping[str, Any] | None) -> Usage | None:
 
 def count(value: Any) -> int | None:
     """A number of tokens; None for what cannot be one (text, a negative number), which is as good as not told."""
-    return int(value) if isinstance(value, int | float) and 0 <= value < MOST_TOKENS else None
+    return int(value) if isinstance(value, _NUMBER) and 0 <= value < MOST_TOKENS else None
 
 
 def text_of(content: Any) -> str:
@@ -230,7 +231,8 @@ class OpenAIChat:
         message = choices[0].get("message") or {}
         refusal = message.get("refusal")
         text = text_of(message.get("content")) or refusal or ""
-        tools = tuple(tool_delta(i, call) for i, call in enumerate(message.get("tool_calls") or ()))
+        calls = message.get("tool_calls")
+        tools = tuple(tool_delta(i, call) for i, call in enumerate(calls)) if calls else ()
         finish = "content_filter" if refusal else finish_of(choices[0].get("finish_reason"))
         return Chunk(
             text,

@@ -2,6 +2,8 @@
 
 import sys
 
-from .run import main
+from . import run, soak
 
-sys.exit(main())
+if sys.argv[1:2] == ["soak"]:
+    sys.exit(soak.main(sys.argv[2:]))
+sys.exit(run.main())

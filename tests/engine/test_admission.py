@@ -362,14 +362,40 @@ async def test_a_crowd_that_fails_together_opens_it_for_the_plain_time(raw: Raw,
         await router.achat("hi")
 
 
-def test_looking_at_the_health_resets(raw: Raw, make_router: MakeRouter) -> None:
+def test_looking_at_the_health_lets_a_call_probe_at_once(raw: Raw, make_router: MakeRouter) -> None:
     server = raw(BUSY)
     router = make_router([at(server)], retries=0, breaker_threshold=1)
     failing(router, 1)
+    assert list(router.health()["breaker"]) == ["open"]
     server.scripts = [answer({"data": [{"id": "m"}]})]
-    assert list(router.health()["breaker"]) == ["closed"]
+    assert list(router.health()["breaker"]) == ["half-open"]
     server.scripts = [GOOD]
     assert router.chat("hi").text == "hi"
+    assert list(router.health(check=False)["breaker"]) == ["closed"]
+
+
+def test_a_server_that_lists_models_and_cannot_chat_stays_shut(raw: Raw, make_router: MakeRouter) -> None:
+    server = raw(BUSY)
+    router = make_router([at(server)], retries=0, breaker_threshold=3, breaker_seconds=100)
+    failing(router, 3)
+    for waits in (200, 400):
+        server.scripts = [answer({"data": [{"id": "m"}]})]
+        router.health()
+        server.scripts = [BUSY]
+        assert failing(router, 1) == [ServiceUnavailableError]  # one, and not three
+        with pytest.raises(NoProviderAvailableError, match=f"open for {waits} s more"):
+            router.chat("hi")
+
+
+def test_a_model_that_is_gone_is_not_well(raw: Raw, make_router: MakeRouter) -> None:
+    server = raw(BUSY)
+    router = make_router([at(server, models=["m", "n"], prices={})], retries=0, breaker_threshold=1)
+    failing(router, 1, model="a/m")
+    failing(router, 1, model="a/n")
+    server.scripts = [answer({"data": [{"id": "n"}]})]
+    table = router.health(by="model").set_index("model")
+    assert dict(table["breaker"]) == {"m": "open", "n": "half-open"}
+    assert dict(table["status"]) == {"m": "down", "n": "degraded"}
 
 
 def test_a_refused_key_is_not_tried_again_until_it_changes(raw: Raw, make_router: MakeRouter) -> None:
@@ -498,7 +524,7 @@ async def test_a_reset_during_a_probe_leaves_no_probe_behind() -> None:
     gate.leave(await entered(gate, slot), Verdict.BAD)
     now = 11.0
     probe = await entered(gate, slot)
-    gate.well(slot.provider)
+    gate.well(slot.provider.endpoints)
     gate.leave(probe, Verdict.GOOD)
     gate.leave(await entered(gate, slot), Verdict.BAD)
     now = 30.0
@@ -565,7 +591,12 @@ def test_a_thousand_at_once_on_a_bad_day(raw: Raw, make_router: MakeRouter) -> N
     assert not any(breaker.probing for breaker in (*gate._keys.values(), *gate._targets.values()))
     assert not any(lane.limits.running or lane.waiting for lane in gate._lanes.values())
     assert not any(router._latency.flying.values())
-    portal().run(router._ledger.drain())
+
+    async def idle() -> None:
+        router._budget.close()  # the pool, which would be given back a moment later
+        await router._ledger.drain()
+
+    portal().run(idle())
     assert router._ledger.rows("SELECT * FROM reservations") == []
     spent = Decimal(router._ledger.rows("SELECT SUM(amount) FROM spend")[0][0])
     known = router._ledger.rows("SELECT COALESCE(SUM(cost_usd), 0), SUM(cost_usd IS NULL) FROM attempts")[0]

@@ -191,6 +191,72 @@ def test_spent_credit_holds_long_and_then_probes() -> None:
     assert breaker.openings == 0
 
 
+# --- checks -------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_there_again_may_be_probed_at_once() -> None:
+    """It listed its models; whether it answers is not known, so that one call finds out."""
+    breaker = opened()
+    breaker.well(1)
+    assert breaker.state(1) is State.HALF_OPEN
+    assert (breaker.enter(1), breaker.enter(1)) == (Pass.PROBE, None)
+    breaker.leave(Pass.PROBE, Verdict.BAD, 2)
+    assert breaker.opens_at == 22  # nothing was forgotten: the second opening lasts twice as long
+
+
+def test_where_nothing_answered_everybody_may_go_and_one_failure_shuts_it_again() -> None:
+    breaker = Breaker(POLICY)
+    for _ in range(3):
+        breaker.leave(Pass.NORMAL, Verdict.GONE, 0)
+    breaker.well(1)
+    assert breaker.state(1) is State.CLOSED
+    assert [breaker.enter(1) for _ in range(5)] == [Pass.NORMAL] * 5
+    breaker.leave(Pass.NORMAL, Verdict.BAD, 2)
+    assert breaker.opens_at == 22
+    breaker.well(3)
+    assert breaker.state(3) is State.HALF_OPEN  # it answered, with an error
+    breaker = Breaker(POLICY)
+    for _ in range(3):
+        breaker.leave(Pass.NORMAL, Verdict.GONE, 0)
+    breaker.well(1)
+    breaker.leave(Pass.NORMAL, Verdict.GOOD, 2)
+    fail(breaker, 3, 2)
+    assert breaker.state(3) is State.CLOSED  # a call went well: as new
+    fail(breaker, 3)
+    assert breaker.opens_at == 13
+
+
+@pytest.mark.parametrize("outcome", [Verdict.LOCKED, Verdict.SPENT])
+def test_what_a_list_of_models_says_nothing_of_stands_until_a_person_looks(outcome: Verdict) -> None:
+    breaker = Breaker(POLICY)
+    breaker.leave(Pass.NORMAL, outcome, 0)
+    until = breaker.opens_at
+    breaker.well(1)
+    assert (breaker.opens_at, breaker.state(1)) == (until, State.OPEN)
+    breaker.well(1, asked=True)
+    assert breaker.admits(1)
+    breaker.leave(breaker.enter(1) or Pass.NORMAL, Verdict.GOOD, 2)
+    assert breaker.state(2) is State.CLOSED
+
+
+def test_after_credit_came_back_a_check_counts_again() -> None:
+    breaker = Breaker(POLICY)
+    breaker.leave(Pass.NORMAL, Verdict.SPENT, 0)
+    assert breaker.enter(100) is Pass.PROBE
+    breaker.leave(Pass.PROBE, Verdict.BAD, 100)  # it failed for another reason
+    breaker.well(101)
+    assert breaker.state(101) is State.HALF_OPEN
+
+
+def test_a_wish_to_be_left_alone_outlasts_a_check_unless_a_person_looks() -> None:
+    breaker = Breaker(POLICY)
+    fail(breaker, 0, 1, retry_after=50)
+    breaker.well(1)
+    assert breaker.state(49) is State.OPEN
+    breaker.well(1, asked=True)
+    assert breaker.state(1) is State.CLOSED
+
+
 def test_nothing_changes_nothing() -> None:
     for breaker in (Breaker(POLICY), opened()):
         before = repr(breaker)
@@ -218,7 +284,7 @@ VERDICTS = {
     errors.RateLimitError: Verdict.BAD,
     errors.ServiceUnavailableError: Verdict.BAD,
     errors.ProviderTimeoutError: Verdict.BAD,
-    errors.ConnectionFailedError: Verdict.BAD,
+    errors.ConnectionFailedError: Verdict.GONE,
     errors.InvalidRequestError: Verdict.NOTHING,
     errors.ContextLengthError: Verdict.NOTHING,
     errors.ContentFilterError: Verdict.NOTHING,

@@ -122,3 +122,12 @@ def test_who_asks() -> None:
     assert identity({"USER": "jovyan", "JUPYTERHUB_USER": "ann", "JPY_SESSION_NAME": "/n.ipynb"}) == {
         "user": "ann", "notebook": "/n.ipynb",
     }  # fmt: skip
+
+
+def test_models_named_endlessly_are_forgotten_when_nobody_asks_for_them() -> None:
+    latency = Latency(forget=300)
+    for number in range(5000):
+        latency.observe(Target("a", f"m{number}"), 0.5, number * 1.0)
+    assert len(latency.samples) <= 1000
+    assert latency.value(Target("a", "m4999"), 5000) == 0.5
+    assert latency.value(Target("a", "m4800"), 5000) == 0.5

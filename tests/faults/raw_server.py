@@ -1,14 +1,18 @@
-"""A loopback server that sends exactly the bytes of a script: what no well-behaved server would do."""
+"""A loopback server that sends exactly the bytes of a script: what no well-behaved server would do.
+
+It runs in a thread of its own (`with RawServer(...)`), or on a loop that is there (`await server.start()`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -19,6 +23,7 @@ RESET = "reset"  # drop the connection with a TCP reset
 KEEP = "keep"  # the answer is whole: go on with the next request on this connection
 
 Script = Sequence[bytes | float | str]  # bytes are written, a float is a pause in seconds
+Play = Script | Callable[["Seen"], Script]  # what is sent may depend on what was asked
 
 
 def head(status: int = 200, kind: str = "application/json", *extra: str) -> bytes:
@@ -78,7 +83,8 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
-    closed: float | None = None
+    closed: float | None = None  # loop time, as `at`
+    at: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -89,39 +95,52 @@ class Seen:
 class RawServer:
     """Plays its scripts in turn, and the last one for ever."""
 
-    scripts: list[Script]
+    scripts: Sequence[Play]
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="raw-server", daemon=True)
         self._played = 0
+        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
+
+    @property
+    def open(self) -> int:
+        """Connections that are open now."""
+        return len(self._tasks)
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="raw-server", daemon=True)
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self.start(), self._loop).result(5)
         return self
 
-    async def _start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
 
-    async def _stop(self) -> None:
-        self._server.close()
+    def play(self, *scripts: Play) -> None:
+        """From now on play these."""
+        self.scripts, self._played = scripts, 0
+
+    async def start(self) -> None:
+        """Listen, on the same port as before when there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls, backlog=4096)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is not None:
+            self._server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -144,14 +163,17 @@ class RawServer:
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         method, path, _ = start.split(" ")
-        seen = Seen(method, path, headers, body)
+        seen = Seen(method, path, headers, body, at=asyncio.get_running_loop().time())
         self.seen.append(seen)
-        script = self.scripts[min(self._played, len(self.scripts) - 1)]
-        self._played += 1
         try:
-            return await self._play(script, reader, writer)
+            return await self._play(self._script(seen), reader, writer)
         finally:
-            seen.closed = time.monotonic()
+            seen.closed = asyncio.get_running_loop().time()
+
+    def _script(self, seen: Seen) -> Script:
+        play = self.scripts[min(self._played, len(self.scripts) - 1)]
+        self._played += 1
+        return play(seen) if callable(play) else play
 
     async def _play(self, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         for step in script:
@@ -167,8 +189,16 @@ class RawServer:
                 return False
             elif step == KEEP:
                 return True
-            else:
-                await asyncio.sleep(float(step))
+            elif await self._pause(float(step), reader):
+                return False
+        return False
+
+    @staticmethod
+    async def _pause(seconds: float, reader: asyncio.StreamReader) -> bool:
+        """Wait; True when the client went away meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await reader.read(1) == b""
         return False
 
 

@@ -16,7 +16,6 @@ import pytest
 from hybrid_nb.core.errors import BudgetExceededError
 from hybrid_nb.ledger.budget import Budget, limits_of
 from hybrid_nb.ledger.store import Ledger
-from hybrid_nb.portal import portal
 from hybrid_nb.sim import Fleet
 from tests.conftest import MakeRouter
 
@@ -35,6 +34,15 @@ def money(path: Path) -> tuple[int, int, list[str]]:
     return spent, sum(amount for _, amount in rows), [name for name, _ in rows]
 
 
+async def left(path: Path) -> tuple[int, int, list[str]]:
+    """What money() tells when the pool has been given back, or after seconds in which it should have been."""
+    for _ in range(500):
+        if not money(path)[2]:
+            break
+        await asyncio.sleep(0.01)
+    return money(path)
+
+
 async def test_calls_that_come_together_share_one_reservation_and_leave_none(tmp_path: Path) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
     budget = Budget(ledger, limits_of(Decimal(5), None))
@@ -51,10 +59,8 @@ async def test_calls_that_come_together_share_one_reservation_and_leave_none(tmp
             await call(first * 100 + number)
 
     await asyncio.gather(*(worker(n) for n in range(8)))
-    await asyncio.sleep(0.01)
-    spent, reserved, names = money(tmp_path / "ledger.db")
     assert "pool" in seen
-    assert (spent, reserved, names) == (160 * (DOLLAR // 100_000), 0, [])
+    assert await left(tmp_path / "ledger.db") == (160 * (DOLLAR // 100_000), 0, [])
     ledger.close()
 
 
@@ -67,7 +73,7 @@ async def test_what_nobody_knows_is_charged_at_its_estimate(tmp_path: Path) -> N
         for name in names:
             budget.settle(name, None)
         await asyncio.sleep(0.01)
-    assert money(tmp_path / "ledger.db") == (30 * 7, 0, [])
+    assert await left(tmp_path / "ledger.db") == (30 * 7, 0, [])
     ledger.close()
 
 
@@ -89,8 +95,64 @@ async def test_cancelled_calls_leave_nothing(tmp_path: Path) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0.02)
-    assert money(tmp_path / "ledger.db")[1:] == (0, [])
+    assert (await left(tmp_path / "ledger.db"))[1:] == (0, [])
+    ledger.close()
+
+
+async def wave(budget: Budget, name: str, amount: int, calls: int = 8) -> None:
+    names = [f"{name}.{number}" for number in range(calls)]
+    await asyncio.gather(*(budget.reserve(each, [amount], 1, 5) for each in names))
+    for each in names:
+        budget.settle(each, 1)
+
+
+async def test_a_pool_outlives_the_wave_it_was_made_for(tmp_path: Path) -> None:
+    ledger, path = Ledger(f"sqlite:///{tmp_path}/ledger.db"), tmp_path / "ledger.db"
+    budget = Budget(ledger, limits_of(Decimal(5), None))
+    await wave(budget, "first", 1_000_000)
+    await ledger.drain()
+    assert [name[:4] for name in money(path)[2]] == ["pool"]
+    await wave(budget, "second", 1_000_000)  # nothing to wait for: no commit comes between
+    assert await left(path) == (16, 0, [])
+    ledger.close()
+
+
+async def test_an_idle_pool_is_given_back_to_a_call_that_needs_it(tmp_path: Path) -> None:
+    ledger, path = Ledger(f"sqlite:///{tmp_path}/ledger.db"), tmp_path / "ledger.db"
+    budget = Budget(ledger, limits_of(Decimal(1), None))
+    await wave(budget, "first", DOLLAR // 1100)
+    await ledger.drain()
+    assert money(path)[1] > DOLLAR // 5
+    whole = DOLLAR - 8  # all that is left
+    assert await budget.reserve("large", [whole, 1], 1, 5) == 0
+    assert money(path) == (8, whole, ["large"])
+    budget.settle("large", 0)
+    await ledger.drain()
+    ledger.close()
+
+
+async def test_a_pool_made_under_other_limits_is_not_taken_from(tmp_path: Path) -> None:
+    ledger, path = Ledger(f"sqlite:///{tmp_path}/ledger.db"), tmp_path / "ledger.db"
+    budget = Budget(ledger, limits_of(Decimal(5), None))
+    await wave(budget, "first", 1_000_000)
+    await ledger.drain()
+    assert money(path)[2]
+    budget.limits = limits_of(Decimal("0.0000005"), None)
+    with pytest.raises(BudgetExceededError):
+        await budget.reserve("next", [1_000_000], 1, 0.1)
+    assert await left(path) == (8, 0, [])
+    ledger.close()
+
+
+async def test_closing_gives_the_pool_back(tmp_path: Path) -> None:
+    ledger, path = Ledger(f"sqlite:///{tmp_path}/ledger.db"), tmp_path / "ledger.db"
+    budget = Budget(ledger, limits_of(Decimal(5), None))
+    await wave(budget, "first", 1_000_000)
+    await ledger.drain()
+    assert money(path)[2]
+    budget.close()
+    await ledger.drain()
+    assert money(path) == (8, 0, [])
     ledger.close()
 
 
@@ -115,7 +177,7 @@ async def _hammer(path: str, seed: int) -> int:
             done += 1
 
     await asyncio.gather(*(worker(n) for n in range(8)))
-    await asyncio.sleep(0.01)  # what the last ones did at the end of their turn
+    budget.close()
     await ledger.drain(20)
     ledger.close()
     return done
@@ -161,8 +223,7 @@ def test_through_the_door_spending_is_what_the_attempts_cost(
 
     for _ in range(3):
         asyncio.run(burst())
-    portal().run(router._ledger.drain())  # the pool is given back a turn after the last call's end
-    spent, reserved, names = money(tmp_path / "ledger.db")
+    spent, reserved, names = asyncio.run(left(tmp_path / "ledger.db"))
     assert (reserved, names) == (0, [])
     assert spent / DOLLAR == pytest.approx(float(router.attempts()["cost_usd"].sum()), abs=1e-12)
     assert spent

@@ -275,7 +275,8 @@ def test_a_late_first_token_starts_a_rival_which_wins(raw: Raw, make_router: Mak
     assert lost.cost > 0
     assert reply.cost == lost.cost + (won.cost or 0)
     assert "asked beside a/m" in reply.route.reason
-    assert reply.footer().endswith("faster than a")
+    assert reply.footer().endswith(" · faster than a")
+    assert "after" not in reply.footer()
     assert router._gate.state(router._state.providers["a"]) == "closed"  # slow is not broken
     assert not router._latency.flying
 

@@ -18,17 +18,25 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 SLICE = 0.2  # seconds; a plain wait does not notice _thread.interrupt_main(), which some kernels use
+CROWD = 4  # waits on one loop from which on its wake-ups are gathered; a lone call never waits for others
+GATHER = 0.0007  # seconds
 
 
 class Mailbox:
-    """Runs callbacks on a loop from other threads; one wake-up serves all that came since the last."""
+    """Runs callbacks on a loop from other threads; one wake-up serves all that came since the last.
 
-    __slots__ = ("_queue", "_woken", "loop")
+    A wake-up is a system call that gives the interpreter away, and then two threads take it from each other at every
+    further call: for sixteen requests at once that cost more than the requests. So in a crowd wake-ups are gathered.
+    """
+
+    __slots__ = ("_planned", "_queue", "_woken", "loop", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._queue: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._woken = False
+        self._planned = False
+        self.waiting = 0  # waits on this loop for what the portal brings
 
     def post(self, callback: Callable[..., object], *args: Any) -> None:
         """Run the callback on the loop soon. Silently dropped when the loop is closed: nobody waits there."""
@@ -38,16 +46,34 @@ class Mailbox:
             self._wake()
 
     def post_from_loop(self, callback: Callable[..., object], *args: Any) -> None:
-        """post() from the portal's loop to another: one wake-up serves all that its current turn posts. Only the
-        portal may plan a wake-up, as it is the only loop that is never blocked.
-
-        A wake-up is a system call that gives the interpreter away, so one for each piece of sixteen streams costs
-        more than the pieces do.
+        """post() from the portal's loop to another: one wake-up serves all that its current turn posts, in a crowd
+        all of a moment. The portal may plan that, as it is a loop that is never blocked.
         """
         self._queue.append((callback, args))
         if not self._woken:
             self._woken = True
-            asyncio.get_running_loop().call_soon(self._wake)
+            loop = asyncio.get_running_loop()
+            if self.waiting < CROWD:
+                loop.call_soon(self._wake)
+            else:
+                loop.call_later(GATHER, self._wake)
+
+    def post_from(self, caller: Mailbox, callback: Callable[..., object], *args: Any) -> None:
+        """post() from a caller's own loop: at once, as that loop may be blocked (by chat(), by a long cell) before its
+        turn ends; in a crowd of calls at the end of its turn."""
+        if caller.waiting < CROWD:
+            self.post(callback, *args)
+            return
+        self._queue.append((callback, args))
+        if not (self._woken or caller._planned):
+            caller._planned = True
+            caller.loop.call_soon(self._planned_by, caller)
+
+    def _planned_by(self, caller: Mailbox) -> None:
+        caller._planned = False
+        if self._queue and not self._woken:
+            self._woken = True
+            self._wake()
 
     def _wake(self) -> None:
         try:
@@ -141,12 +167,15 @@ class Job(Generic[T]):
             loop = asyncio.get_running_loop()
             waiter: asyncio.Future[None] = loop.create_future()
             mailbox = mailbox_of(loop)
+            mailbox.waiting += 1
             try:
                 if self.when_done(lambda: mailbox.post_from_loop(wake, waiter)):
                     await waiter
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+            finally:
+                mailbox.waiting -= 1
         return self.result()
 
 
@@ -213,8 +242,9 @@ class Portal:
         """Run a coroutine on the portal from any loop."""
         if self.inside:
             return await work
-        # woken at once: the caller's loop may be blocked (by chat(), by a long cell) before its turn ends
-        return await self.submit(work).join()
+        job: Job[T] = Job(self.mailbox)
+        self.mailbox.post_from(mailbox_of(asyncio.get_running_loop()), job.start, work)
+        return await job.join()
 
 
 _portal: Portal | None = None

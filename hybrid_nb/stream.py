@@ -142,16 +142,19 @@ class Stream:
     async def _await(self) -> None:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        self._channel.waiter = (mailbox_of(loop), waiter)
+        mailbox = mailbox_of(loop)
+        self._channel.waiter = (mailbox, waiter)
         if self._pieces or self._job.done:  # came before the portal could see the waiter
             self._channel.waiter = None
             return
+        mailbox.waiting += 1
         try:
             await waiter
         except asyncio.CancelledError:
             self.cancel()
             raise
         finally:
+            mailbox.waiting -= 1
             self._channel.waiter = None
 
     # --- the end ---

@@ -14,6 +14,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +59,7 @@ _SPENT_BEFORE = """
 INSERT OR IGNORE INTO spend
 SELECT date(time, 'unixepoch'), SUM(cost_usd) FROM attempts WHERE cost_usd IS NOT NULL GROUP BY 1
 """
-_INSERT_CALL = f"INSERT INTO calls VALUES ({','.join('?' * len(CALL_COLUMNS))})"
-_INSERT_ATTEMPT = f"INSERT INTO attempts VALUES ({','.join('?' * len(ATTEMPT_COLUMNS))})"
+ROWS = 32  # that one statement inserts
 
 
 class Many(NamedTuple):
@@ -72,9 +73,22 @@ Operation = Callable[[sqlite3.Connection], Any] | Many
 Batch = list[tuple[Operation, "asyncio.Future[Any] | None"]]
 
 
+@cache
+def _insertion(table: str, columns: int, rows: int) -> str:
+    row = f"({','.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}"
+
+
+def _insert_rows(table: str, columns: int, rows: Sequence[tuple[Any, ...]], db: sqlite3.Connection) -> None:
+    """Many rows a statement: each statement gives the interpreter away, and another thread takes it."""
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        db.execute(_insertion(table, columns, len(part)), tuple(chain.from_iterable(part)))
+
+
 def _insert(entries: list[Entry], db: sqlite3.Connection) -> None:
-    db.executemany(_INSERT_CALL, [entry.call for entry in entries])
-    db.executemany(_INSERT_ATTEMPT, [row for entry in entries for row in entry.attempts])
+    _insert_rows("calls", len(CALL_COLUMNS), [entry.call for entry in entries], db)
+    _insert_rows("attempts", len(ATTEMPT_COLUMNS), [row for entry in entries for row in entry.attempts], db)
 
 
 def _apply(batch: Batch, db: sqlite3.Connection) -> list[Any]:

@@ -86,11 +86,11 @@ def _from(name: str, environ: Mapping[str, str]) -> str:
     return parts[int(listed[2])].strip() if int(listed[2]) < len(parts) else ""
 
 
-def authorised(headers: Mapping[str, str], auth: Auth, key: Secret | None) -> dict[str, str]:
-    """The headers with the key in its place."""
-    if not isinstance(key, Key):
-        return dict(headers)
-    return {**headers, auth.header: auth.prefix + key._value}
+def authorised(headers: dict[str, str], auth: Auth, key: Secret | None) -> dict[str, str]:
+    """The headers, with the key put in its place."""
+    if isinstance(key, Key):
+        headers[auth.header] = auth.prefix + key._value
+    return headers
 
 
 def values(keys: Iterable[Secret | None]) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
+
+from hybrid_nb.core import forks
 
 T = TypeVar("T")
 SLICE = 0.2  # seconds; a plain wait does not notice _thread.interrupt_main(), which some kernels use
@@ -207,15 +208,19 @@ class Portal:
             raise RuntimeError(
                 "hybrid_nb needs threads, which this in-browser Python has not; run it in a normal kernel"
             )
-        self.pid = os.getpid()
+        self.pid = forks.pid
         self.loop = loop or asyncio.new_event_loop()
         self.mailbox = Mailbox(self.loop)
         self.thread = threading.Thread(target=self._run, name="hybrid_nb", daemon=True)
+        self.ended = False
         self.thread.start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        try:
+            self.loop.run_forever()
+        finally:
+            self.ended = True
 
     @property
     def inside(self) -> bool:
@@ -258,10 +263,10 @@ def portal() -> Portal:
     """The portal of this process, started at the first call."""
     global _portal
     found = _portal
-    if found is not None and found.pid == os.getpid() and found.thread.is_alive():
+    if found is not None and found.pid == forks.pid and not found.ended:
         return found
     with _lock:
-        if _portal is None or _portal.pid != os.getpid() or not _portal.thread.is_alive():
+        if _portal is None or _portal.pid != forks.pid or _portal.ended:
             _inherited.append(_portal)
             _portal = Portal()
         return _portal

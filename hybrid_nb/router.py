@@ -398,8 +398,9 @@ class Router:
         def live(sink: Sink | None) -> Coroutine[Any, Any, Reply]:
             return self._engine.run(request, found, slots(found, state.catalogue), state.conduct, sink)
 
-        asked = ready.asked
-        return await (live(sink) if asked.mode == "off" else self._recorded.run(asked, live, sink))
+        if (request.cache or state.settings.cache.mode) == "off":
+            return await live(sink)
+        return await self._recorded.run(ready.asked, live, sink)
 
     # --- looking --------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """After a fork: what a child inherits of its parent's work under way, it must neither use nor end.
 
+`pid` is this process's number, for the price of a name: asking the system costs a call of it.
 `afresh` names objects whose `forked()` is called in every forked child, before anything else runs there; only weak
 references to them are kept. `keep` holds what they part with for the rest of the process: a parent's coroutine that is
 collected in its child would run its `finally` there, and hand back what its parent still holds.
@@ -19,6 +20,7 @@ class Inherits(Protocol):
         """This is a child now: begin without what the parent had under way. Must not block or start anything."""
 
 
+pid = os.getpid()
 _owners: weakref.WeakSet[Inherits] = weakref.WeakSet()
 _kept: list[object] = []
 
@@ -34,6 +36,8 @@ def keep(*parts: object) -> None:
 
 
 def _forked() -> None:
+    global pid
+    pid = os.getpid()
     for owner in list(_owners):
         owner.forked()
 

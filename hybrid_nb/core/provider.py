@@ -173,6 +173,8 @@ class Provider:
 
     def endpoints_for(self, model: str) -> Sequence[Endpoint]:
         """The addresses that serve a model."""
+        if len(self.endpoints) == 1:
+            return self.endpoints
         return [e for e in self.endpoints if not e.models or model in e.models] or self.endpoints
 
     def model_info(self, model: str) -> ModelInfo:

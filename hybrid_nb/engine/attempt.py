@@ -174,6 +174,11 @@ class Try:
         raise found from found.__cause__  # out here, so that it gets no context
 
     async def _watched(self) -> None:
+        call = self.call
+        if call.sink is not None:
+            self.dog.expect(call.timing.ttft, "no first token after {:g} s")
+        elif call.schedule.more:  # a silent one must leave time for the next
+            self.dog.expect(max(call.timing.ttft, (call.deadline - self.clock()) / 2), "no answer after {:g} s")
         try:
             with self.dog:
                 await self._exchange(self.dog)
@@ -238,10 +243,6 @@ class Try:
         vendor = self.slot.provider.vendor
         headers = keys.authorised({**http.headers, **vendor.headers}, vendor.auth, endpoint.key)
         http = HttpCall(http.method, http.url, headers, http.body)
-        if streamed:
-            dog.expect(timing.ttft, "no first token after {:g} s")
-        elif call.schedule.more:  # a silent one must leave time for the next
-            dog.expect(max(timing.ttft, (call.deadline - self.clock()) / 2), "no answer after {:g} s")
         self.sent = True
         response = await call.transport.send(http, min(timing.connect, max(0.001, call.deadline - self.clock())))
         call.gate.heard(self.slot, response.headers)

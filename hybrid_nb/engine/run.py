@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
@@ -90,14 +90,14 @@ class Engine:
         self.wall = wall
         self.hedger = Hedger(0.1)
 
-    async def run(
+    def run(
         self, request: Request, plan: RoutePlan, slots: Iterable[Slot], conduct: Conduct, sink: Sink | None
-    ) -> Reply:
-        """The reply to a request; text goes to `sink` as it comes, when there is one.
+    ) -> Coroutine[Any, Any, Reply]:
+        """The reply to a request, to be awaited; called on the loop. Text goes to `sink` as it comes, when there is one.
 
         Raises InferenceError, NoProviderAvailableError or BudgetExceededError; each is a row in the ledger.
         """
-        return await Call(self, request, plan, slots, conduct, sink).run()
+        return Call(self, request, plan, slots, conduct, sink).run()
 
 
 _ids = random.Random()  # seeded by the system; not the system's own, which costs a call of it for each
@@ -108,6 +108,11 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """32 hex digits that sort by time, so that the ledger's indices grow at their end: half the CPU of a commit."""
     return f"{time.time_ns():016x}{_ids.getrandbits(64):016x}"
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's clock, without asyncio's own wrapping around it."""
+    return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
 
 
 class Refusal(NamedTuple):
@@ -148,7 +153,7 @@ class Call:
         self.last: InferenceError | None = None
         self.tries = 0
         self.request_id = new_id()
-        self.clock = asyncio.get_running_loop().time
+        self.clock = clock_of(asyncio.get_running_loop())
         self.input_estimate = estimate_input(request.messages)
         self.broken: Broken | None = None
         self.prefix = ""
@@ -164,19 +169,17 @@ class Call:
             if isinstance(error, InferenceError | NoProviderAvailableError):
                 error.attempts = tuple(self.attempts)
             error.route = self._route(None)  # type: ignore[attr-defined]  # for %llm_explain
-            await self._record(self._failed_reply(), "error", f"{type(error).__name__}: {error}")
+            told = f"{type(error).__name__}: {error}"
+            await self.engine.recorder.finished(self.began, self.request, self._failed_reply(), "error", told)
             raise
         except asyncio.CancelledError:
             self.engine.recorder.abandoned(self.began, self.request, self._failed_reply(), "cancelled")
             raise
         try:  # an answer that was paid for is not lost for its row's sake
-            await self._record(reply, "ok", None)
+            await self.engine.recorder.finished(self.began, self.request, reply, "ok", None)
         except (ConfigError, TimeoutError) as error:
             log.error("the answer of %s is handed over before its row is written: %s", reply.provider, error)
         return reply
-
-    async def _record(self, reply: Reply, status: str, error: str | None) -> None:
-        await self.engine.recorder.finished(self.began, self.request, reply, status, error)
 
     async def _answer(self) -> Reply:
         while True:
@@ -296,8 +299,11 @@ class Call:
 
     def _check_cost(self, asked: Asked) -> None:
         """The plan has compared one attempt with max_cost; further ones have what is left of it."""
-        limit, spent = self.request.max_cost, summed(self.attempts)
-        if limit is None or not spent:
+        limit = self.request.max_cost
+        if limit is None:
+            return
+        spent = summed(self.attempts)
+        if not spent:
             return
         estimate = self.gate.upper(asked.slot, asked.input_estimate, asked.request.max_tokens or DEFAULT_OUTPUT)
         if estimate is None or spent + estimate > limit:
@@ -402,9 +408,9 @@ class Call:
 
 def summed(attempts: Sequence[Attempt]) -> Decimal | None:
     """The cost of all attempts; None when any of them is unknown, or there was none."""
+    if len(attempts) == 1:
+        return attempts[0].cost
     costs = [attempt.cost for attempt in attempts]
-    if len(costs) == 1:
-        return costs[0]
     if not costs or any(cost is None for cost in costs):
         return None
     return sum((cost for cost in costs if cost is not None), Decimal(0))

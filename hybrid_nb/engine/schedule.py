@@ -89,20 +89,19 @@ class Schedule:
     def fresh(self) -> Slot | None:
         """The next slot that was not asked yet, if any."""
         found, self._peeked = self._peeked or next(self._fresh, None), None
-        while found is not None and self._small(found):
+        while found is not None and self._overflowed and self._small(found):
             found = next(self._fresh, None)
         return found
 
     @property
     def more(self) -> bool:
         """Whether there is a slot that was not asked yet."""
-        self._peeked = self.fresh()
+        if self._peeked is None or self._overflowed:
+            self._peeked = self.fresh()
         return self._peeked is not None
 
     def _small(self, slot: Slot) -> bool:
         """Its context is no larger than one that did not do, as far as is known."""
-        if not self._overflowed:
-            return False
         if slot.target in self._overflowed:
             return True
         context = slot.provider.model_info(slot.target.model).context

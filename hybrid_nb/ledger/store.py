@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -19,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hybrid_nb.core import forks
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.ledger.entries import ATTEMPT_COLUMNS, CALL_COLUMNS, PICO, Entry
 
@@ -157,7 +157,7 @@ class Ledger:
         self._unchecked = 0  # calls since the last checkpoint
         self._checking: asyncio.Future[None] | None = None
         self._db = self._open()
-        self._pid = os.getpid()
+        self._pid = forks.pid
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -324,16 +324,16 @@ class Ledger:
 
     def _here(self) -> None:
         """In a forked child: connection, lock and what was under way are the parent's."""
-        if self._pid == os.getpid():
+        if self._pid == forks.pid:
             return
         with _forking:
-            if self._pid == os.getpid():
+            if self._pid == forks.pid:
                 return
             _inherited.append(self._db)
             self._lock, self._late = threading.Lock(), threading.Event()
             self._pending, self._flushing, self._held_up = [], False, False
             self._impatient, self._checking = set(), None
-            self._db, self._pid = self._open(), os.getpid()
+            self._db, self._pid = self._open(), forks.pid
 
     def _write_patiently(self, batch: Batch, outcomes: list[Any]) -> None:
         give_up = time.monotonic() + LOCK_WAIT

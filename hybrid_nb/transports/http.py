@@ -16,6 +16,7 @@ import aiohttp
 import httpx2
 from yarl import URL
 
+from hybrid_nb.core import forks
 from hybrid_nb.core.errors import ConfigError, ConnectionFailedError, InvalidRequestError, ProviderTimeoutError
 from hybrid_nb.core.types import HttpCall
 
@@ -79,7 +80,7 @@ class HttpTransport:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._pid = os.getpid()
+        self._pid = forks.pid
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._urls: dict[str, URL] = {}
 
@@ -134,9 +135,9 @@ class HttpTransport:
 
     def _pool(self) -> aiohttp.ClientSession:
         """The session of this process; a forked child must not use its parent's."""
-        if self._pid != os.getpid():
+        if self._pid != forks.pid:
             _inherited.append(self._session)
-            self._session, self._pid = None, os.getpid()
+            self._session, self._pid = None, forks.pid
         if self._session is None:
             self._session = self._open()
         return self._session

@@ -162,12 +162,11 @@ class Job(Generic[T]):
             raise
         return self.result()
 
-    async def join(self) -> T:
-        """Wait from another loop. Cancelling the waiter cancels the work."""
+    async def join(self, mailbox: Mailbox | None = None) -> T:
+        """Wait from another loop, whose mailbox may be given. Cancelling the waiter cancels the work."""
         if not self._done:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            mailbox = mailbox_of(loop)
+            mailbox = mailbox or mailbox_of(asyncio.get_running_loop())
+            waiter: asyncio.Future[None] = mailbox.loop.create_future()
             mailbox.waiting += 1
             try:
                 if self.when_done(lambda: mailbox.post_from_loop(wake, waiter)):
@@ -248,8 +247,9 @@ class Portal:
         if self.inside:
             return await work
         job: Job[T] = Job(self.mailbox)
-        self.mailbox.post_from(mailbox_of(asyncio.get_running_loop()), job.start, work)
-        return await job.join()
+        caller = mailbox_of(asyncio.get_running_loop())
+        self.mailbox.post_from(caller, job.start, work)
+        return await job.join(caller)
 
 
 _portal: Portal | None = None

@@ -61,6 +61,7 @@ class Stream:
         self._channel = Channel()
         self._pieces = self._channel.pieces
         self._shown: list[str] = []
+        self._reader: Mailbox | None = None  # of the loop that reads, found once for all its waits
         self._job: Job[Reply] = portal().submit(start(self._channel.push))
         self._job.when_done(self._channel.rouse)
 
@@ -124,6 +125,7 @@ class Stream:
             self._channel.waiting = None
 
     def __aiter__(self) -> AsyncIterator[str]:
+        self._reader = mailbox_of(asyncio.get_running_loop())
         return self
 
     async def __anext__(self) -> str:
@@ -140,9 +142,10 @@ class Stream:
             await self._await()
 
     async def _await(self) -> None:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        mailbox = mailbox_of(loop)
+        mailbox = self._reader
+        if mailbox is None or not mailbox.loop.is_running():
+            mailbox = self._reader = mailbox_of(asyncio.get_running_loop())
+        waiter: asyncio.Future[None] = mailbox.loop.create_future()
         self._channel.waiter = (mailbox, waiter)
         if self._pieces or self._job.done:  # came before the portal could see the waiter
             self._channel.waiter = None

@@ -1,6 +1,6 @@
 """After a fork: what a child inherits of its parent's work under way, it must neither use nor end.
 
-`pid` is this process's number, for the price of a name: asking the system costs a call of it.
+`pid` is the number of this process, for the price of a name.
 `afresh` names objects whose `forked()` is called in every forked child, before anything else runs there; only weak
 references to them are kept. `keep` holds what they part with for the rest of the process: a parent's coroutine that is
 collected in its child would run its `finally` there, and hand back what its parent still holds.

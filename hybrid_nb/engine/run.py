@@ -93,7 +93,7 @@ class Engine:
     def run(
         self, request: Request, plan: RoutePlan, slots: Iterable[Slot], conduct: Conduct, sink: Sink | None
     ) -> Coroutine[Any, Any, Reply]:
-        """The reply to a request, to be awaited; called on the loop. Text goes to `sink` as it comes, when there is one.
+        """The reply to a request, to be awaited on the loop; text goes to `sink` as it comes, when there is one.
 
         Raises InferenceError, NoProviderAvailableError or BudgetExceededError; each is a row in the ledger.
         """

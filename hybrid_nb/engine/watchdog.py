@@ -48,7 +48,7 @@ class Watchdog:
             self._task.cancel()
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         self._timer = self._loop.call_at(min(self._due, self.deadline), self._ring)
         return self
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -26,7 +27,7 @@ from hybrid_nb.core.errors import (
     scrub,
 )
 from hybrid_nb.core.provider import Endpoint, Provider, Transport
-from hybrid_nb.core.types import ModelInfo
+from hybrid_nb.core.types import HttpCall, ModelInfo
 from hybrid_nb.engine.attempt import whole
 from hybrid_nb.engine.health import Check
 
@@ -81,6 +82,24 @@ async def _listed(provider: Provider, endpoint: Endpoint, transport: Transport, 
         return Listing(vendor.wire.decode_models(orjson.loads(body)), latency)
     finally:
         await response.aclose()
+
+
+async def slots(provider: Provider, transport: Transport, patience: float = PATIENCE) -> int | None:
+    """How many requests the server of a provider's first address runs at once; None when it does not tell."""
+    endpoint, vendor = provider.endpoints[0], provider.vendor
+    parts = urlsplit(endpoint.base_url)
+    call = HttpCall("GET", f"{parts.scheme}://{parts.netloc}{vendor.properties}", {})
+    headers = keys.authorised({**vendor.headers}, vendor.auth, endpoint.key)
+    try:
+        async with asyncio.timeout(patience):
+            response = await transport.send(replace(call, headers=headers), patience)
+            try:
+                told = orjson.loads(await whole(response)).get("total_slots") if response.status == 200 else None
+            finally:
+                await response.aclose()
+    except (TimeoutError, InferenceError, ValueError, AttributeError):
+        return None
+    return told if isinstance(told, int) and told > 0 else None
 
 
 def _named(error: InferenceError, provider: Provider) -> InferenceError:

@@ -224,17 +224,39 @@ class Router:
     async def _warm(self) -> None:
         """What the first call would wait for: the TLS context, and the price list where it is needed."""
         await self._transport.warm()
+        await self._count_slots()
         if any(
             p.vendor.price_id and p.enabled and not p.missing_key and not p.prices
             for p in self._state.providers.values()
         ):
             await asyncio.to_thread(prices.preload)
 
+    async def _count_slots(self) -> None:
+        """Ask local servers that tell how many requests they run at once, where the settings do not say it."""
+        state = self._state
+        if state.settings.cache.mode == "replay":
+            return
+        given = {item.name for item in state.settings.provider if item.max_concurrency is not None}
+        asked = [p for p in state.providers.values() if p.vendor.properties and p.enabled and p.name not in given]
+        slots = await asyncio.gather(*(checks.slots(p, self._transport) for p in asked))
+        for provider, count in zip(asked, slots, strict=True):
+            if count is not None and count != provider.max_concurrency:
+                self._put(replace(provider, max_concurrency=count), provider)
+
+    def _put(self, provider: Provider, known: Provider) -> None:
+        """A provider of which more is known now, unless it was changed meanwhile."""
+        with self._lock:
+            state = self._state
+            if state.providers.get(provider.name) is known:
+                others = (provider if p is known else p for p in state.providers.values())
+                self._state = make_state(state.settings, others)
+
     @staticmethod
     def _discovered(known: Sequence[Provider]) -> list[Provider]:
         taken = {provider.vendor.type for provider in known}
         wanted = [vendor for vendor in vendors() if vendor.ports and vendor.type not in taken]
-        return portal().run(discover(wanted, environ=os.environ))
+        found = portal().run(discover(wanted, environ=os.environ))
+        return [replace(p, max_concurrency=setup.at_once(p.vendor, p.tier, os.environ)) for p in found]
 
     def _list_unlisted(self) -> None:
         """Ask providers that name no models for their lists, all at once; the ones that fail keep none."""
@@ -306,7 +328,8 @@ class Router:
         """What is known now. A dry run takes no turn and draws no lot, so that it can be repeated."""
         turn = self._turns.take(request.model) if asking else self._turns.peek(request.model)
         facts = self._latest(state, asking)
-        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who)
+        spent = None if asking else self._budget.used_up(self._wall())  # a call hears it from the gate
+        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who, spent)
 
     def _latest(self, state: State, asking: bool = True) -> Facts:
         """What was gathered a moment ago, or is now."""
@@ -612,6 +635,7 @@ class Router:
             self._budget.limits, self._budget.queue = _budget_of(settings)
         self._list_unlisted()
         self._rounds.changed()
+        portal().submit(self._count_slots())
 
     def _rebuilt(self, item: configuration.ProviderSettings, old: State) -> Provider:
         provider = setup.build(item, os.environ)

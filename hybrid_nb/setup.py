@@ -13,8 +13,8 @@ from hybrid_nb import keys
 from hybrid_nb.core.config import ProviderSettings, Settings, find_file, nearest, read_file, validate
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.models import canonical
-from hybrid_nb.core.provider import Endpoint, Price, Provider
-from hybrid_nb.core.types import CACHE_MODES, ModelInfo
+from hybrid_nb.core.provider import Endpoint, Price, Provider, Vendor
+from hybrid_nb.core.types import CACHE_MODES, ModelInfo, Tier
 from hybrid_nb.providers import vendor, vendors
 
 ROUTER_VARIABLES = {
@@ -294,10 +294,18 @@ def build(item: ProviderSettings, environ: Mapping[str, str]) -> Provider:
         enabled=item.enabled,
         rpm=item.rpm,
         tpm=item.tpm,
-        max_concurrency=item.max_concurrency,
+        max_concurrency=item.max_concurrency or at_once(kind, item.tier or kind.tier, environ),
         prices={name: Price(p.input, p.output, p.cached, p.cache_write) for name, p in item.prices.items()},
         region=item.region,
     )
+
+
+def at_once(kind: Vendor, tier: Tier, environ: Mapping[str, str]) -> int | None:
+    """How many requests a local server works on at a time, as far as its variable or its kind's default tells."""
+    if tier == "cloud":
+        return None
+    told = environ.get(kind.at_once_env, "").strip() if kind.at_once_env and tier == "local" else ""
+    return int(told) if told.isdecimal() and int(told) > 0 else kind.at_once
 
 
 def with_contexts(provider: Provider, contexts: Mapping[str, int]) -> Provider:

@@ -92,3 +92,16 @@ def test_what_no_price_is_known_for_is_told(raw: Raw, make_router: MakeRouter) -
     for number in range(2):
         found = row(router.budget(), number)
         assert (found["unpriced_calls"], found["unpriced_models"], found["spent_usd"]) == (2, "a/m", 0.0)
+
+
+def test_a_plan_foresees_that_the_budget_is_used_up(raw: Callable[..., RawServer], make_router: MakeRouter) -> None:
+    server = raw(answer(said("hi", (1000, 1000))))
+    paid, free = at(server, "paid"), at(server, "free", tier="local", prices={"m": {"input": 0, "output": 0}})
+    config = {"provider": [paid, free], "budget": {"daily_usd": 0.004, "monthly_usd": None}}
+    router = make_router(config)
+    assert len(router.plan("hi", max_tokens=100).accepted) == 2
+    router.chat("hi", model="paid/m", max_tokens=100)
+    router.chat("hi", model="paid/m", max_tokens=100, max_cost=1)
+    found = router.plan("hi", max_tokens=100)
+    assert [c.target.provider for c in found.accepted] == ["free"]
+    assert "the daily budget of $0.004 is used up until" in str(found)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from hybrid_nb.core.saving import save
 from hybrid_nb.discovery import discover
 from hybrid_nb.providers import vendor
 from hybrid_nb.router import Router, make_state
-from hybrid_nb.setup import check, host_url
+from hybrid_nb.setup import build, check, host_url
 from hybrid_nb.sim import Fleet
 from tests.conftest import MakeRouter, at
 from tests.faults.raw_server import RawServer, answer, said
@@ -608,3 +609,29 @@ def test_the_default_router(monkeypatch: pytest.MonkeyPatch, make_router: MakeRo
     assert fresh is not router
     assert hnb.default_router() is fresh
     fresh.close()
+
+
+# --- how many calls a local server runs at once ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable", "count"),
+    [
+        ({"type": "ollama"}, None, 1),
+        ({"type": "ollama"}, "3", 3),
+        ({"type": "ollama"}, "many", 1),
+        ({"type": "ollama", "max_concurrency": 8}, "3", 8),
+        ({"type": "ollama", "tier": "edge"}, "3", 1),  # the variable is of this machine's server
+        ({"type": "ollama", "tier": "cloud"}, "3", None),
+        ({"type": "lmstudio"}, None, 4),
+        ({"type": "llamacpp"}, None, None),  # it tells by itself, once it is there
+        ({"type": "openai", "api_key": "sk-x"}, None, None),
+    ],
+)
+def test_local_servers_get_as_many_calls_as_they_run_at_once(
+    settings: dict[str, Any], variable: str | None, count: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("OLLAMA_NUM_PARALLEL", variable)
+    item = validate({"provider": [{"name": "a", "models": ["m"], **settings}]}, "test").provider[0]
+    assert build(item, os.environ).max_concurrency == count

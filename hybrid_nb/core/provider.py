@@ -93,7 +93,9 @@ class Vendor:
     `ports` are where its server listens by default when it is local, `probe` the path that tells it from
     others and `probe_sign` a text in that answer; where its model list tells nothing, `probe_at` are paths of its own,
     from the root, of which one answers with the sign. `prefill` has patterns of the models that go on from a last turn
-    of the assistant as if it were their own beginning.
+    of the assistant as if it were their own beginning. `at_once` is how many requests a server of this kind works on at
+    a time unless it was told otherwise (others wait in its queue), `at_once_env` the variable that tells it, and
+    `properties` the path, from its host, where it says the number (`total_slots`).
     """
 
     type: str
@@ -118,6 +120,9 @@ class Vendor:
     vision: bool | None = None
     json_schema: bool | None = None
     prefill: tuple[str, ...] = ()
+    at_once: int | None = None
+    at_once_env: str = ""
+    properties: str = ""
 
 
 @dataclass(frozen=True, slots=True)

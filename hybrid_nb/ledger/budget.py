@@ -359,6 +359,14 @@ class Budget:
             period("monthly", self.limits.monthly, month_spent, today.replace(day=1)),
         )
 
+    def used_up(self, now: float) -> str | None:
+        """Why nothing may be paid for now; None while anything is left. From any thread."""
+        for period in self.periods(now) if self.limited else ():
+            if period.limit is not None and period.spent + period.reserved >= period.limit:
+                when = dt.datetime.fromtimestamp(resets_at(period.name, now), dt.UTC)
+                return f"the {period.name} budget of {dollars(period.limit)} is used up until {when:%d %B at %H:%M} UTC"
+        return None
+
     def _exceeded(self, answer: Answer, amount: int) -> BudgetExceededError:
         now = self._wall()
         found = answer.standing

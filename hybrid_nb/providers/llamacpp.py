@@ -18,4 +18,6 @@ VENDOR = Vendor(
     probe_sign='"llamacpp"',
     json_schema=True,
     prefill=("*",),
+    at_once_env="LLAMA_ARG_N_PARALLEL",
+    properties="/props",
 )

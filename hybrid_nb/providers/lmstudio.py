@@ -19,4 +19,5 @@ VENDOR = Vendor(
     probe_at=("/api/v1/models", "/api/v0/models"),  # its own list of models, the second up to version 0.3
     tools=True,
     json_schema=True,
+    at_once=4,  # "Max Concurrent Predictions": lmstudio.ai/docs/app/advanced/parallel-requests
 )

@@ -18,4 +18,6 @@ VENDOR = Vendor(
     probe_sign='"models"',
     json_schema=True,
     prefill=("*",),
+    at_once=1,  # as compiled (0.20)
+    at_once_env="OLLAMA_NUM_PARALLEL",
 )

@@ -18,6 +18,7 @@ def provider(vendor: Vendor, base_url: str) -> Json:
         "tier": vendor.tier,
         "priority": vendor.priority,
         "prices": _prices(vendor),
+        "max_concurrency": None if vendor.tier == "cloud" else 1000,  # simulated servers take any number at once
     }
     return {key: value for key, value in fields.items() if value is not None and value != {}}
 

@@ -11,7 +11,7 @@ from hybrid_nb import Router
 from hybrid_nb.discovery import discover
 from hybrid_nb.providers import vendor
 
-from .server import PATIENCE, SLOT_CONTEXT, Server
+from .server import PATIENCE, SLOT_CONTEXT, SLOTS, Server, wait_until
 
 pytestmark = [pytest.mark.llamacpp, pytest.mark.timeout(60)]
 
@@ -54,6 +54,22 @@ async def test_discovery_does_not_take_it_for_ollama(open_server: Server) -> Non
     assert await discover([there], patience=PATIENCE) == []
 
 
-async def test_discovery_passes_over_a_server_that_wants_a_key(server: Server) -> None:
+async def test_discovery_finds_a_server_that_wants_a_key_and_says_so(server: Server) -> None:
     here = replace(vendor("llamacpp"), ports=(server.port,))
-    assert await discover([here], patience=PATIENCE) == []
+    [found] = await discover([here], patience=PATIENCE)
+    assert found.models == ()
+    assert "LLAMA_API_KEY" in (found.missing_key or "")
+    [found] = await discover([here], patience=PATIENCE, environ={"LLAMA_API_KEY": server.key or ""})
+    assert [info.id for info in found.models] == ["tiny"]
+
+
+def test_as_many_calls_at_once_as_the_server_has_slots(server: Server, route: Callable[..., Router]) -> None:
+    router = route(server)
+
+    def counted() -> bool:
+        return list(router.limits()["max_concurrency"].dropna()) == [SLOTS]
+
+    wait_until(counted, "its slots are counted")
+    router.configure(retries=1)
+    wait_until(counted, "and counted again after a change")
+    assert route(server, max_concurrency=9).limits()["max_concurrency"].iloc[0] == 9

@@ -51,6 +51,9 @@ class Response(Protocol):
     status: int
     headers: Mapping[str, str]  # lower-case names
 
+    def at_once(self) -> bytes | None:
+        """The whole body, when it came with the headers; None when some is still to come, or may be."""
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The body in pieces, as they come."""
 

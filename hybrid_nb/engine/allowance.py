@@ -49,6 +49,8 @@ class Allowance(NamedTuple):
     @property
     def roomy(self) -> int:
         """How many of the grants hardly ever cut an answer; at least one."""
+        if len(self.grants) == 1:
+            return 1
         return max(1, sum(grant.cap is None or grant.cap >= ROOMY for grant in self.grants))
 
 
@@ -91,9 +93,15 @@ def _json_bytes(value: Any) -> int:
 
 def input_bound(request: Request, vendor: str = "", model: str = "") -> int:
     """The most tokens that the input of a request can have, with a vendor's type and a model (pictures differ)."""
-    total = sum(_bytes(m.text) + _bytes(m.name or "") + FRAME for m in request.messages)
-    total += sum(most_tokens(image, vendor, model) for m in request.messages for image in m.images)
-    total += sum(_bytes(c.name) + _bytes(c.arguments) + FRAME for m in request.messages for c in m.tool_calls)
+    total = 0
+    for m in request.messages:
+        total += _bytes(m.text) + FRAME
+        if m.name:
+            total += _bytes(m.name)
+        for image in m.images:
+            total += most_tokens(image, vendor, model)
+        for c in m.tool_calls:
+            total += _bytes(c.name) + _bytes(c.arguments) + FRAME
     if request.tools:
         total += sum(_json_bytes([t.name, t.description, t.parameters]) + FRAME for t in request.tools)
     return total + (_json_bytes(request.schema) if request.schema is not None else 0)

@@ -18,7 +18,10 @@ def estimate_tokens(text: str) -> int:
 
 def estimate_input(messages: tuple[Message, ...]) -> int:
     """About how many tokens the messages have, images and the frame of each turn included."""
-    return sum(estimate_tokens(m.text) + 4 + IMAGE_TOKENS * len(m.images) for m in messages)
+    total = 0
+    for m in messages:
+        total += estimate_tokens(m.text) + 4 + IMAGE_TOKENS * len(m.images)
+    return total
 
 
 class Call(NamedTuple):

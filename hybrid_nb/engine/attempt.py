@@ -409,10 +409,17 @@ class Try:
 
 async def whole(response: Response) -> bytes:
     """The whole body, at most MAX_BODY bytes."""
+    here = response.at_once()
+    if here is not None:
+        return _bounded(here)
     parts, size = [], 0
     async for data in response:
-        parts.append(data)
+        parts.append(_bounded(data, size))
         size += len(data)
-        if size > MAX_BODY:
-            raise MalformedResponseError(f"the answer is longer than {MAX_BODY // 2**20} MB")
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _bounded(data: bytes, before: int = 0) -> bytes:
+    if before + len(data) > MAX_BODY:
+        raise MalformedResponseError(f"the answer is longer than {MAX_BODY // 2**20} MB")
+    return data

@@ -56,6 +56,10 @@ class HttpResponse:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers  # names in any case
 
+    def at_once(self) -> bytes | None:
+        content = self._response.content
+        return content.read_nowait() if content.is_eof() and content.exception() is None else None
+
     def __aiter__(self) -> Self:
         return self
 

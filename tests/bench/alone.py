@@ -34,6 +34,9 @@ class Answer:
     status = 200
     headers = {"content-type": "application/json"}  # noqa: RUF012 - never changed
 
+    def at_once(self) -> bytes:
+        return BODY
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield BODY
 

@@ -92,6 +92,7 @@ def make_state(settings: configuration.Settings, providers: Iterable[Provider]) 
             router.resume,
             router.content_filter_failover,
             router.hedge,
+            router.when_limited == "reject",
         ),
     )
 

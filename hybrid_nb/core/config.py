@@ -43,6 +43,9 @@ class RouterSettings(_Section):
     resume: bool = True  # a stream that breaks is finished by another attempt
     content_filter_failover: bool = False  # whether a refusal by a content filter is taken to other providers
     hedge: float | None = Field(None, gt=0, lt=1)  # percentile of a target's first tokens after which another is asked
+    when_limited: Literal["queue", "reject"] = (
+        "queue"  # where a provider's own limit is reached and nobody else is free
+    )
     hedge_rate: float = Field(0.1, gt=0, le=1)  # the share of calls that may be hedged
     breaker_threshold: int = Field(5, ge=1)
     breaker_seconds: float = Field(60, gt=0)

@@ -65,6 +65,7 @@ class Conduct:
     resume: bool = True
     refused_too: bool = False  # what a content filter refused is taken to others
     hedge: float | None = None  # the percentile of first tokens after which a rival starts
+    reject: bool = False  # what no limit has room for is refused, and does not wait
 
 
 class Engine:
@@ -278,9 +279,10 @@ class Call:
         self.tries += 1
         name = f"{self.request_id}.{self.tries}"
         slot, tokens = asked.slot, asked.input_estimate + (asked.request.max_tokens or TYPICAL_OUTPUT)
+        waits = not self.conduct.reject
         try:
             self._check_cost(asked)
-            return await self.gate.enter(name, slot, asked.request, tokens, self.deadline, patient)
+            return await self.gate.enter(name, slot, asked.request, tokens, self.deadline, patient and waits)
         except Shut as shut:
             self.refusals.append(Refusal(slot, shut.reason, shut_error(slot, shut), shut.until))
             self.passed[slot.target.provider] = "its breaker is open"
@@ -288,7 +290,7 @@ class Call:
             self.passed[slot.target.provider] = "at its limit"
             # how long nobody knows: then it is waited for in line
             ready = self.clock() + (0.0 if full.wait == FOREVER else full.wait)
-            if not patient and ready < self.deadline:
+            if waits and not patient and ready < self.deadline:
                 self.schedule.postponed(slot, ready)
             else:
                 self.refusals.append(Refusal(slot, str(full), full_error(slot, full.wait), self.clock() + full.wait))

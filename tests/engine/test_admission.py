@@ -93,6 +93,26 @@ def test_without_time_to_wait_it_is_a_rate_limit_error_and_nothing_is_sent(
     assert (len(server.seen), len(router.attempts()), len(router.calls())) == (2, 2, 3)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_one_may_refuse_instead_of_waiting(others: int, raw: Raw, make_router: MakeRouter) -> None:
+    servers = [raw(GOOD) for _ in range(1 + others)]
+    providers = [at(server, name, rpm=1) for server, name in zip(servers, "ab", strict=False)]
+    router = make_router(providers, when_limited="reject")
+    for _ in servers:
+        router.chat("hi")
+    started = time.monotonic()
+    with pytest.raises((RateLimitError, NoProviderAvailableError)) as caught:
+        router.chat("hi")  # which has two minutes, and would wait for one
+    assert time.monotonic() - started < 1
+    if others:
+        assert isinstance(caught.value, NoProviderAvailableError)
+        assert 50 < (caught.value.retry_at or 0) - time.time() <= 60
+    else:
+        assert isinstance(caught.value, RateLimitError)
+        assert 50 < (caught.value.retry_after or 0) <= 60
+    assert [len(server.seen) for server in servers] == [1] * len(servers)
+
+
 def test_the_third_waits_its_turn(raw: Raw, make_router: MakeRouter) -> None:
     server = raw(GOOD)
     router = make_router([at(server, rpm=2)])

@@ -69,11 +69,11 @@ def _rest(text: str, shown: str) -> str:
     """What follows `shown` in this model's own answer; after another model's words, from about the same place."""
     if text.startswith(shown):
         return text[len(shown) :]
-    said = shown.split()
-    left = text.split(" ")[len(said) :]
-    while left and left[0] == said[-1]:
-        left.pop(0)
-    return " " + " ".join(left or ["That is all."])
+    said, words = shown.split(), list(re.finditer(r"\S+", text))
+    at = len(said)
+    while at < len(words) and words[at][0] == said[-1]:
+        at += 1
+    return text[words[at - 1].end() :] if at < len(words) else " That is all."
 
 
 def asked(call: Call) -> int:

@@ -40,6 +40,8 @@ def _failure(error: Exception, url: str) -> ConnectionFailedError | ProviderTime
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
         return ConnectionFailedError(f"no connection to {host}: {os.strerror(number) if number else error.os_error}")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ConnectionFailedError(f"{host} closed the connection in mid-answer")
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
         return ConnectionFailedError(f"{host} closed the connection before it answered")
     return ConnectionFailedError(f"the connection to {host} broke ({type(error).__name__})")

@@ -111,7 +111,7 @@ class Try:
         self.wall = call.wall()
         self.first: float | None = None
         self.parsed: Any = None
-        self.before = len(call.attempts)
+        self.noted: Attempt | None = None  # its row, once it has ended
         self.sent = False  # the provider may have begun to work, and to charge
         self.finished = False  # the wire's word for the end came; only usage may follow
         self.ended = False  # the answer came whole
@@ -143,7 +143,7 @@ class Try:
 
     def _leave(self, outcome: Verdict, wait: float | None) -> None:
         """Hand back what the gate gave."""
-        noted = self.call.attempts[-1] if len(self.call.attempts) > self.before else None
+        noted = self.noted
         usage = noted.usage if noted else None
         known = usage is not None and usage.input_tokens is not None and usage.output_tokens is not None
         self.call.gate.leave(
@@ -388,23 +388,22 @@ class Try:
         source: str | None,
         status: int | None = None,
     ) -> None:
-        self.call.attempts.append(
-            Attempt(
-                provider=self.slot.target.provider,
-                model=self.slot.target.model,
-                outcome=outcome,
-                error=error,
-                seconds=self.clock() - self.started,
-                cost=cost,
-                status_code=status,
-                ttft=self.first,
-                started=self.wall,
-                usage=usage,
-                cost_source=source,
-                tier=self.slot.tier,
-                part=self.asked.part or self.asked.way or "",
-            )
+        self.noted = Attempt(
+            provider=self.slot.target.provider,
+            model=self.slot.target.model,
+            outcome=outcome,
+            error=error,
+            seconds=self.clock() - self.started,
+            cost=cost,
+            status_code=status,
+            ttft=self.first,
+            started=self.wall,
+            usage=usage,
+            cost_source=source,
+            tier=self.slot.tier,
+            part=self.asked.part or self.asked.way or "",
         )
+        self.call.attempts.append(self.noted)
 
 
 async def whole(response: Response) -> bytes:

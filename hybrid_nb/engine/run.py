@@ -254,7 +254,7 @@ class Call:
                 error,
                 attempt.slot.target,
                 attempt.answer,
-                self.attempts[-1].usage,
+                attempt.noted.usage if attempt.noted else None,
                 attempt.first_after(self.started),
                 self.broken,
             )
@@ -368,8 +368,9 @@ class Call:
     def _reply(self, winner: Try) -> Reply:
         answer, slot, broken = winner.answer, winner.slot, self.broken
         cut_at = winner.ticket.cap if answer.final_finish() == "length" else None
-        route, noted = self._route(slot, cut_at), self.attempts[-1]
-        first, usage, reasoning = winner.first_after(self.started), noted.usage or Usage(), answer.reasoning
+        route, noted = self._route(slot, cut_at), winner.noted  # not the latest row: a loser may end after the winner
+        first, reasoning = winner.first_after(self.started), answer.reasoning
+        usage = (noted.usage if noted else None) or Usage()
         if broken is not None:
             first, usage, reasoning = broken.first, total([*broken.usages, usage]), broken.reasoning + reasoning
         return Reply(
@@ -380,7 +381,7 @@ class Call:
             finish=answer.final_finish(),
             usage=usage,
             cost=summed(self.attempts),
-            cost_source=noted.cost_source,
+            cost_source=noted.cost_source if noted else None,
             provider=slot.target.provider,
             model=slot.target.model,
             tier=slot.tier,

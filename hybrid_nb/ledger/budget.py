@@ -346,25 +346,36 @@ class Budget:
     def periods(self, now: float) -> tuple[Period, Period]:
         """The day and the month of a unix time, as all processes have left them. From any thread."""
         today = dt.datetime.fromtimestamp(now, dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        day = day_of(now)
-        day_spent, month_spent, reserved, lost = self._ledger.rows(_STANDING, (day, f"{day[:8]}01", now))[0]
+        spent_day, spent_month, reserved = self._stands(now)
 
         def period(name: str, limit: int | None, spent: int, start: dt.datetime) -> Period:
             first = f"{int((start.timestamp() - _LONGEST_CALL) * 1e9):016x}"  # ids begin with their call's time
             unpriced = self._ledger.rows(_UNPRICED, (first, start.timestamp()))
-            return Period(name, limit, spent + lost, reserved, tuple((str(n), int(c)) for n, c in unpriced))
+            return Period(name, limit, spent, reserved, tuple((str(n), int(c)) for n, c in unpriced))
 
         return (
-            period("daily", self.limits.daily, day_spent, today),
-            period("monthly", self.limits.monthly, month_spent, today.replace(day=1)),
+            period("daily", self.limits.daily, spent_day, today),
+            period("monthly", self.limits.monthly, spent_month, today.replace(day=1)),
         )
+
+    def _stands(self, now: float) -> tuple[int, int, int]:
+        """What was spent on the day and in the month of a unix time, and what is reserved."""
+        day = day_of(now)
+        spent_day, spent_month, reserved, lost = self._ledger.rows(_STANDING, (day, f"{day[:8]}01", now))[0]
+        return spent_day + lost, spent_month + lost, reserved
 
     def used_up(self, now: float) -> str | None:
         """Why nothing may be paid for now; None while anything is left. From any thread."""
-        for period in self.periods(now) if self.limited else ():
-            if period.limit is not None and period.spent + period.reserved >= period.limit:
-                when = dt.datetime.fromtimestamp(resets_at(period.name, now), dt.UTC)
-                return f"the {period.name} budget of {dollars(period.limit)} is used up until {when:%d %B at %H:%M} UTC"
+        if not self.limited:
+            return None
+        spent_day, spent_month, reserved = self._stands(now)
+        for name, limit, spent in (
+            ("daily", self.limits.daily, spent_day),
+            ("monthly", self.limits.monthly, spent_month),
+        ):
+            if limit is not None and spent + reserved >= limit:
+                when = dt.datetime.fromtimestamp(resets_at(name, now), dt.UTC)
+                return f"the {name} budget of {dollars(limit)} is used up until {when:%d %B at %H:%M} UTC"
         return None
 
     def _exceeded(self, answer: Answer, amount: int) -> BudgetExceededError:

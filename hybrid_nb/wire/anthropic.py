@@ -15,7 +15,7 @@ import orjson
 
 from hybrid_nb.core.provider import InBandError
 from hybrid_nb.core.types import Chunk, Finish, HttpCall, Image, Message, ModelInfo, Request, ToolDelta, Usage
-from hybrid_nb.wire.framing import ServerSentEvents, keep, parse
+from hybrid_nb.wire.framing import ServerSentEvents, StreamDecoder, parse
 from hybrid_nb.wire.openai_chat import JSON_HEADERS, count, join_url, strict
 
 VERSION = "2023-06-01"
@@ -143,34 +143,18 @@ def _choice(choice: str) -> dict[str, str]:
     return {"type": "any"} if choice == "required" else {"type": "tool", "name": choice}
 
 
-class MessagesDecoder:
+class MessagesDecoder(StreamDecoder):
     """Named events, dispatched on data.type; message_delta carries cumulative usage, message_stop ends."""
 
-    __slots__ = ("_frames", "_tools", "_usage", "complete")
+    __slots__ = ("_tools", "_usage")
 
     def __init__(self) -> None:
-        self._frames = ServerSentEvents()
+        super().__init__(ServerSentEvents())
         self._usage: dict[str, Any] = {}
         self._tools: dict[int, int] = {}  # content block index -> tool index
-        self.complete = False
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        return self._chunks(self._frames.feed(data))
-
-    def close(self) -> list[Chunk]:
-        return self._chunks(self._frames.close())
-
-    def _chunks(self, payloads: list[bytes]) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        try:
-            for payload in payloads:
-                chunk = self._event(parse(payload)) if payload and not payload.startswith(b"[DONE]") else None
-                if chunk is not None:
-                    chunks.append(chunk)
-        except Exception as error:
-            keep(error, chunks)
-            raise
-        return chunks
+    def _payload(self, payload: bytes) -> Chunk | None:
+        return None if payload.startswith(b"[DONE]") else self._event(parse(payload))
 
     def _event(self, data: dict[str, Any]) -> Chunk | None:
         kind = data.get("type")

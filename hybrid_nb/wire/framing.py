@@ -6,6 +6,8 @@ which are legal inside a JSON string, and so break good streams; and a chunk may
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import orjson
 
 from hybrid_nb.core.errors import MalformedResponseError
@@ -163,6 +165,48 @@ class JsonLines:
     def close(self) -> list[bytes]:
         rest = self._lines.close().removeprefix(b"data:").strip()
         return [rest] if rest else []
+
+
+class Frames(Protocol):
+    """Bytes in, payloads out."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that these bytes complete."""
+
+    def close(self) -> list[bytes]:
+        """What the end completes."""
+
+
+class StreamDecoder:
+    """One stream being read, whatever its frames: a wire says what a payload is."""
+
+    __slots__ = ("_frames", "complete")
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self.complete = False
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        return self._chunks(self._frames.feed(data))
+
+    def close(self) -> list[Chunk]:
+        return self._chunks(self._frames.close())
+
+    def _chunks(self, payloads: list[bytes]) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        try:
+            for payload in payloads:
+                chunk = self._payload(payload) if payload else None
+                if chunk is not None:
+                    chunks.append(chunk)
+        except Exception as error:
+            keep(error, chunks)
+            raise
+        return chunks
+
+    def _payload(self, payload: bytes) -> Chunk | None:
+        """The chunk of one payload; None for what says nothing of the answer."""
+        raise NotImplementedError
 
 
 def keep(error: Exception, chunks: list[Chunk]) -> None:

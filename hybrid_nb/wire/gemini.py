@@ -13,7 +13,7 @@ import orjson
 from hybrid_nb.core.errors import ContentFilterError, MalformedResponseError, UnsupportedFeatureError
 from hybrid_nb.core.provider import InBandError
 from hybrid_nb.core.types import Chunk, Finish, HttpCall, Image, Message, ModelInfo, Request, ToolCall, ToolDelta, Usage
-from hybrid_nb.wire.framing import ServerSentEvents, keep, parse
+from hybrid_nb.wire.framing import ServerSentEvents, StreamDecoder, parse
 from hybrid_nb.wire.openai_chat import JSON_HEADERS, count, join_url
 
 FAILED = {
@@ -192,32 +192,16 @@ def _tool(index: int, part: dict[str, Any]) -> ToolDelta:
     return ToolDelta(index, call.get("id"), call["name"], arguments, part.get("thoughtSignature"))
 
 
-class GeminiDecoder:
+class GeminiDecoder(StreamDecoder):
     """Each event is a whole response with new parts only; usage is cumulative; the last has a finishReason."""
 
-    __slots__ = ("_calls", "_frames", "complete")
+    __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._frames = ServerSentEvents()
+        super().__init__(ServerSentEvents())
         self._calls = 0
-        self.complete = False
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        return self._chunks(self._frames.feed(data))
-
-    def close(self) -> list[Chunk]:
-        return self._chunks(self._frames.close())
-
-    def _chunks(self, payloads: list[bytes]) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        try:
-            chunks.extend(self._chunk(payload) for payload in payloads if payload)
-        except Exception as error:
-            keep(error, chunks)
-            raise
-        return chunks
-
-    def _chunk(self, payload: bytes) -> Chunk:
+    def _payload(self, payload: bytes) -> Chunk:
         if payload.startswith(b"[DONE]"):
             self.complete = True
             return Chunk()

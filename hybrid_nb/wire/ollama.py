@@ -16,7 +16,7 @@ from hybrid_nb.core.errors import MalformedResponseError, UnsupportedFeatureErro
 from hybrid_nb.core.models import parameters
 from hybrid_nb.core.provider import InBandError
 from hybrid_nb.core.types import Chunk, Finish, HttpCall, Image, Message, ModelInfo, Request, ToolDelta, Usage
-from hybrid_nb.wire.framing import JsonLines, keep, parse
+from hybrid_nb.wire.framing import JsonLines, StreamDecoder, parse
 from hybrid_nb.wire.openai_chat import JSON_HEADERS, arguments_of, count, join_url
 
 
@@ -140,32 +140,16 @@ def _tool(index: int, call: Mapping[str, Any]) -> ToolDelta:
     return ToolDelta(index, call.get("id") or None, function["name"], arguments_of(function.get("arguments")) or "{}")
 
 
-class OllamaDecoder:
+class OllamaDecoder(StreamDecoder):
     """One JSON object a line; the last says done, and an end without it is a broken stream."""
 
-    __slots__ = ("_calls", "_frames", "complete")
+    __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._frames = JsonLines()
+        super().__init__(JsonLines())
         self._calls = 0
-        self.complete = False
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        return self._chunks(self._frames.feed(data))
-
-    def close(self) -> list[Chunk]:
-        return self._chunks(self._frames.close())
-
-    def _chunks(self, payloads: list[bytes]) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        try:
-            chunks.extend(self._chunk(payload) for payload in payloads if payload)
-        except Exception as error:
-            keep(error, chunks)
-            raise
-        return chunks
-
-    def _chunk(self, payload: bytes) -> Chunk:
+    def _payload(self, payload: bytes) -> Chunk:
         chunk = read(parse(payload), self._calls)
         self._calls += len(chunk.tools)
         self.complete = self.complete or chunk.finish is not None

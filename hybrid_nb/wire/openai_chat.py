@@ -28,7 +28,7 @@ from hybrid_nb.core.types import (
     ToolDelta,
     Usage,
 )
-from hybrid_nb.wire.framing import ServerSentEvents, broken, keep, parse
+from hybrid_nb.wire.framing import ServerSentEvents, StreamDecoder, broken, keep, parse
 
 JSON_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
@@ -333,23 +333,16 @@ def joined(texts: list[str], chunks: list[Chunk]) -> None:
         texts.clear()
 
 
-class ChatDecoder:
+class ChatDecoder(StreamDecoder):
     """chat.completion.chunk events. Usage comes after the finish, so reading goes on to [DONE] or the end."""
 
-    __slots__ = ("_calls", "_frames", "_last", "_open", "complete")
+    __slots__ = ("_calls", "_last", "_open")
 
     def __init__(self) -> None:
-        self._frames = ServerSentEvents()
+        super().__init__(ServerSentEvents())
         self._calls: dict[str, int] = {}  # id -> place: some servers give every call the index 0
         self._open: dict[int, int] = {}  # the server's index -> place of the call that it last began there
         self._last = -1
-        self.complete = False
-
-    def feed(self, data: bytes) -> list[Chunk]:
-        return self._chunks(self._frames.feed(data))
-
-    def close(self) -> list[Chunk]:
-        return self._chunks(self._frames.close())
 
     def _chunks(self, payloads: list[bytes]) -> list[Chunk]:
         chunks: list[Chunk] = []

@@ -15,7 +15,7 @@ from hybrid_nb.core.types import Reply
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet
 from tests.conftest import MakeRouter, at
-from tests.faults.raw_server import HANG, RESET, RawServer, Script, answer, delta, events, finish, head, until
+from tests.faults.raw_server import HANG, RESET, RawServer, Script, answer, chunked, delta, events, finish, head, until
 
 Raw = Callable[..., RawServer]
 WORDS = ["The ", "quick ", "brown ", "fox ", "jumps."]
@@ -288,6 +288,15 @@ def test_a_rival_that_is_slower_is_cancelled(raw: Raw, make_router: MakeRouter) 
     assert text == reply.text == "slow but first"
     assert sorted(parts(reply)) == [("a", "ok", ""), ("b", "cancelled", "hedge")]
     assert until(lambda: other.seen[-1].closed is not None, 2.0)
+
+
+def test_the_usage_is_the_winners_though_the_loser_ends_after_it(raw: Raw, make_router: MakeRouter) -> None:
+    told = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+    start, *rest = chunked(*events(delta("slow"), finish("stop"), told, b"[DONE]"))
+    slow, other = raw([start, 0.3, b"".join(rest)]), raw(NEVER)  # the first token and the end in one read
+    reply = read(measured(make_router, slow, other))[1]
+    assert ("b", "cancelled", "hedge") in parts(reply)
+    assert (reply.provider, reply.usage.output_tokens, reply.usage.source) == ("a", 5, "provider")
 
 
 def test_no_rival_starts_when_the_first_token_is_in_time(raw: Raw, make_router: MakeRouter) -> None:

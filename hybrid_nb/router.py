@@ -225,12 +225,12 @@ class Router:
     async def _warm(self) -> None:
         """What the first call would wait for: the TLS context, and the price list where it is needed."""
         await self._transport.warm()
-        await self._count_slots()
         if any(
             p.vendor.price_id and p.enabled and not p.missing_key and not p.prices
             for p in self._state.providers.values()
         ):
             await asyncio.to_thread(prices.preload)
+        await self._count_slots()  # last: a server that is not there is waited for
 
     async def _count_slots(self) -> None:
         """Ask local servers that tell how many requests they run at once, where the settings do not say it."""

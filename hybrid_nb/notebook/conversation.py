@@ -16,6 +16,7 @@ from hybrid_nb.core.types import Image, Message, Reply, money
 
 Status = Literal["done", "running", "stopped", "broken", "failed", "edited"]
 UNDOS = 200  # operations that can be taken back
+FREE = Decimal(0)
 
 
 class ConversationError(ValueError):

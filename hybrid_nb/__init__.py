@@ -19,6 +19,7 @@ _NAMES = {
     "default_router": "hybrid_nb.router",
     "set_default_router": "hybrid_nb.router",
     "Stream": "hybrid_nb.stream",
+    "ChatCell": "hybrid_nb.notebook.widgets.chat",
     "Comparison": "hybrid_nb.compare",
     "Reply": "hybrid_nb.core.types",
     "Message": "hybrid_nb.core.types",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from hybrid_nb.core.types import (
         Usage as Usage,
     )
+    from hybrid_nb.notebook.widgets.chat import ChatCell as ChatCell
     from hybrid_nb.router import (
         Router as Router,
     )

@@ -34,6 +34,7 @@ from hybrid_nb.engine.run import Engine, Sink
 from hybrid_nb.file import File
 from hybrid_nb.ledger import costs, prices
 from hybrid_nb.ledger.budget import Budget
+from hybrid_nb.ledger.conversations import Conversations
 from hybrid_nb.ledger.store import Ledger
 from hybrid_nb.portal import portal
 from hybrid_nb.providers import vendors
@@ -662,6 +663,11 @@ class Router:
         "closed". It is called on the thread where it happened, and must return at once.
         """
         return self._news.watch(listener)
+
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations that are kept by name in the ledger's file."""
+        return Conversations(self._ledger)
 
     @property
     def closed(self) -> bool:

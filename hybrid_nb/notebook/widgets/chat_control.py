@@ -37,6 +37,10 @@ def asking_of(router: Router, messages: Sequence[Message], model: str | None) ->
     return None if chosen is None else str(chosen)
 
 
+def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class Chat:
     """The state of a chat, and everything that can be done to it. `names` are the user's variables."""
 
@@ -177,7 +181,9 @@ class Chat:
 
     def _ended(self, number: int, fields: Mapping[str, Any]) -> None:
         with self.lock:
-            self.conversation = self.conversation.finished(number, **fields)
+            provider, _, model = (self._asking or "").partition("/")
+            known = {"provider": provider or None, "model": model or None}
+            self.conversation = self.conversation.finished(number, **{**known, **_known(fields)})
             self._answering = self._text = self._asking = None
             self.front.tell({"do": "turn", "turn": chat_news.shown(self.conversation, self.conversation.turn(number))})
             self.front.tell(self.state())

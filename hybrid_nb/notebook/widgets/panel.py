@@ -69,7 +69,7 @@ class Panel(VBox):
         raise NotImplementedError
 
     def refresh(self, news: frozenset[str]) -> None:
-        """Read the router and redraw. On the feed's thread, under `lock`; first of all, with no news, on the caller's."""
+        """Read the router and redraw. On the feed's thread, under `lock`; at first, with no news, on the caller's."""
 
     def saved(self) -> Saved:
         """The static form of what is shown now."""

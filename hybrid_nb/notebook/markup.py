@@ -142,6 +142,21 @@ def to_html(text: str) -> str:
     return "".join(part for _, part in blocks(text))
 
 
+_OPEN_BOLD = re.compile(r"\*\*(?=[^\s*])(?:(?!\*\*).)*\Z", re.DOTALL)
+
+
+def closed(text: str) -> str:
+    """A text that grows, with what is bold or code at its end closed: else it shows its marks until it is whole."""
+    if text.count("```") % 2 or text.count("~~~") % 2:
+        return text
+    end = re.sub(r"`[^`\n]*`", "", text[text.rfind("\n\n") + 1 :])
+    if end.count("`") % 2:
+        return text if text.endswith("`") else text + "`"
+    if end.count("**") % 2 and _OPEN_BOLD.search(end):
+        return text.rstrip().rstrip("*") + "**"
+    return text
+
+
 class Growing:
     """An answer that is rendered while it comes. `settled` are the blocks that no further text can change."""
 
@@ -157,7 +172,7 @@ class Growing:
     def look(self) -> list[str]:
         """The blocks after the settled ones at the beginning of this look; most are settled now."""
         self.parsed += len(self._rest)
-        found = blocks(self._rest, growing=True)
+        found = blocks(closed(self._rest), growing=True)
         self._settle(found)
         return [part for _, part in found]
 

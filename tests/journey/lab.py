@@ -69,9 +69,7 @@ class Lab:
         self.pictures = pictures
         self.open: list[Notebook] = []
 
-    def notebook(
-        self, cells: Sequence[str], config: Mapping[str, Any] | None = None, name: str = "story"
-    ) -> Notebook:
+    def notebook(self, cells: Sequence[str], config: Mapping[str, Any] | None = None, name: str = "story") -> Notebook:
         """A new notebook with these code cells, opened, its kernel idle.
 
         `config` (say `fleet.config()`) is written to hybrid_nb.toml beside it, where the default router looks first.
@@ -120,7 +118,11 @@ def site(folder: Path, module: str = "jupyterlab") -> Iterator[Site]:
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(values), "utf-8")
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    env = {**own_places(folder), "PYTHONPATH": os.pathsep.join(paths), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces")}
+    env = {
+        **own_places(folder),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"),
+    }
     served = serve(folder, folder / "notebooks", env, module, [f"--{APPS[module][1]}.expose_app_in_browser=True"])
     yield Site(served, module, folder)
     served.process.terminate()

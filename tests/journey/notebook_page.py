@@ -59,7 +59,7 @@ class Notebook:
         return self.cell(index).locator(".jp-Cell-outputArea")
 
     def prompt(self, index: int) -> str:
-        """"[3]:" for a cell that ran, "[*]:" for one that runs, "[ ]:" for one that never did."""
+        """ "[3]:" for a cell that ran, "[*]:" for one that runs, "[ ]:" for one that never did."""
         return self.cell(index).locator(".jp-InputPrompt").inner_text().strip()
 
     def errors(self) -> list[str]:

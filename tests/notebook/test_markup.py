@@ -214,3 +214,18 @@ def test_a_long_answer_is_not_read_again_from_its_beginning():
         growing.add(paragraph)
         growing.look()
     assert growing.parsed < 4 * 400 * len(paragraph)
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("so **bo", "<p>so <strong>bo</strong></p>"),
+        ("so **bold w ", "<p>so <strong>bold w</strong></p>"),
+        ("so `co", "<p>so <code>co</code></p>"),
+        ("- a **b** and **c", "<ul>\n<li>a <strong>b</strong> and <strong>c</strong></li>\n</ul>"),
+        ("2 ** 3", "<p>2 ** 3</p>"),
+        ("`a ** b` **c", "<p><code>a ** b</code> <strong>c</strong></p>"),
+    ],
+)
+def test_what_is_bold_or_code_at_the_end_is_so_before_it_is_closed(text, html):
+    assert grown(text, []).strip() == html

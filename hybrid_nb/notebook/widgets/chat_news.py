@@ -54,7 +54,7 @@ def shown(conversation: Conversation, turn: Turn) -> News:
         "status": turn.status,
         "error": turn.error,
         "advice": turn.advice,
-        "footer": turn.footer,
+        "footer": turn.footer.removeprefix(f"{turn.who} · "),  # the heading has it
         "route": turn.route,
         "pictures": [_picture(image) for image in turn.images],
         "tables": [attachment.name for attachment in turn.attachments],

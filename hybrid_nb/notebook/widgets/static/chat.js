@@ -73,7 +73,8 @@ class Chat {
     this.turns = []; // { data, el, html }
     this.state = { busy: false };
     this.pending = null; // a turn that was sent and not taken up yet
-    this.stuck = true;
+    this.stuck = true; // whether the view goes along with the end
+    this.top = 0;
     this.lost = false;
     this.build(el);
     const hear = (news) => this.hear(news);
@@ -516,20 +517,25 @@ class Chat {
   }
 
   scrolled() {
-    this.stuck = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR;
+    const top = this.log.scrollTop;
+    const near = this.log.scrollHeight - top - this.log.clientHeight < NEAR;
+    if (near) this.stuck = true;
+    else if (top < this.top - 1) this.stuck = false; // somebody scrolled up; what grows by itself scrolls down only
+    this.top = top;
     this.latest.hidden = this.stuck;
   }
 
   follow() {
-    if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
+    if (this.stuck) this.toEnd();
     else this.latest.hidden = false;
   }
 
   toEnd() {
     this.stuck = true;
     this.latest.hidden = true;
-    this.log.scrollTop = this.log.scrollHeight;
-    requestAnimationFrame(() => this.stuck && (this.log.scrollTop = this.log.scrollHeight));
+    const go = () => this.stuck && (this.log.scrollTop = this.log.scrollHeight);
+    go();
+    requestAnimationFrame(() => requestAnimationFrame(go)); // heights are guessed until turns are drawn
   }
 
   // --- telling ----------------------------------------------------------------------------------------------------
@@ -558,6 +564,7 @@ class Chat {
 
   asking() {
     const turn = this.turns.find((one) => one.data.status === "running");
+    if (turn && this.state.asking) turn.el.querySelector("header > strong").textContent = this.state.asking;
     if (!turn?.wait?.isConnected) return;
     const seconds = Math.floor((this.state.since || 0) + (performance.now() - (this.state.heard || 0)) / 1000);
     turn.wait.lastElementChild.textContent = `asking ${this.state.asking || ""} … ${seconds} s`;

@@ -94,9 +94,8 @@ class ChatCell(Panel):
             self.chat.front.tell(self.chat.models())
 
     def _changed(self) -> None:
-        """The saved form is for what has come to an end; it is sent once for each turn, whatever the time."""
+        """The saved form is for what has come to an end."""
         if not self.chat.busy:
-            self._saved_at = 0.0
             self.changed()
 
     def saved(self) -> Saved:

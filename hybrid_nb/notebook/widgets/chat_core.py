@@ -42,7 +42,6 @@ class CoreView:
         self._hear: Callable[[Any, Sequence[Any]], None] = lambda _, __: None
         self._turns: list[News] = []
         self._first = 0
-        self._state: News = {}
         self._telling = False
         self._editing: int | None = None
         self._log = w.VBox(layout=w.Layout(max_height="480px", overflow="auto"))
@@ -51,7 +50,7 @@ class CoreView:
         self._box = w.Textarea(description="Message", rows=3, layout=w.Layout(width="100%"))
         self._variable = w.Text(description="DataFrame", placeholder="variable")
         self._upload = w.FileUpload(accept="image/*", multiple=True, description="Attach picture")
-        self._line, self._total, self._file = w.HTML(), w.HTML(), w.HTML()
+        self._line, self._said, self._total, self._file = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self._buttons = {name: w.Button(description=text) for name, text in self._labels().items()}
         self.widget = w.VBox(self._parts())
         self._wire()
@@ -71,7 +70,18 @@ class CoreView:
         attach = w.HBox([self._upload, self._variable, self._buttons["attach"]], layout=_ROW)
         above = w.HBox([self._model, self._row("undo", "clear", "markdown", "notebook")], layout=_ROW)
         below = self._row("send", "stop", "retry", "edit", "back", "forth")
-        return [above, self._system, self._log, self._line, self._box, attach, below, self._total, self._file]
+        return [
+            above,
+            self._system,
+            self._log,
+            self._line,
+            self._said,
+            self._box,
+            attach,
+            below,
+            self._total,
+            self._file,
+        ]
 
     def _wire(self) -> None:
         simple = ("stop", "retry", "undo", "clear")
@@ -184,8 +194,9 @@ class CoreView:
         self._draw(place)
 
     def _on_state(self, news: News) -> None:
-        self._state = news
         busy = news["busy"]
+        if busy:
+            self._said.value = ""
         for name in ("send", "retry", "edit", "back", "forth", "undo", "clear"):
             self._buttons[name].disabled = busy
         self._buttons["stop"].disabled = not busy
@@ -198,7 +209,7 @@ class CoreView:
 
     def _on_say(self, news: News) -> None:
         role = "alert" if news["problem"] else "status"
-        self._line.value = f'<div role="{role}">{escape(news["text"])}</div>'
+        self._said.value = f'<div role="{role}">{escape(news["text"])}</div>' if news["text"] else ""
 
     def _on_refused(self, news: News) -> None:
         if news["ask"] in ("send", "edit") and not self._box.value:

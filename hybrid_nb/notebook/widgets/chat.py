@@ -227,6 +227,8 @@ class ChatCell(Panel):
     def close(self) -> None:
         """Take it from the page; an answer that is on its way is stopped."""
         self.chat.stop()
+        for child in self.children:
+            child.close()
         super().close()
 
     def __repr__(self) -> str:

@@ -47,9 +47,9 @@ class CoreView:
         self._log = w.VBox(layout=w.Layout(max_height="480px", overflow="auto"))
         self._model = w.Dropdown(options=["auto"], description="Ask")
         self._system = w.Textarea(description="System", rows=2, continuous_update=False)
-        self._box = w.Textarea(description="Message", rows=3, layout=w.Layout(width="100%"))
+        self._box = w.Textarea(description="Message", rows=3, layout=w.Layout(width="98%"))
         self._variable = w.Text(description="DataFrame", placeholder="variable")
-        self._upload = w.FileUpload(accept="image/*", multiple=True, description="Attach picture")
+        self._upload = w.FileUpload(accept="image/*", multiple=True, description="Picture")
         self._line, self._said, self._total, self._file = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self._buttons = {name: w.Button(description=text) for name, text in self._labels().items()}
         self.widget = w.VBox(self._parts())
@@ -163,7 +163,10 @@ class CoreView:
     def _on_turns(self, news: News) -> None:
         if "first" in news:
             self._turns, self._first = [], news["first"]
-        self._turns = [*self._turns[: max(0, news["from"] - self._first)], *news["turns"]]
+        kept = self._turns[: max(0, news["from"] - self._first)]
+        if self._first + len(kept) != news["from"]:  # not what stands before these
+            kept, self._first = [], news["from"]
+        self._turns = [*kept, *news["turns"]]
         over = max(0, len(self._turns) - MOST_TURNS)
         self._turns, self._first = self._turns[over:], self._first + over
         shown = [w.HTML(turn_html(turn)) for turn in self._turns]

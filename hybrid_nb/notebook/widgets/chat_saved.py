@@ -10,6 +10,7 @@ from hybrid_nb.notebook.markup import to_html
 
 MOST_TURNS = 60
 MOST_TEXT = 40_000  # characters of a turn
+_NO_MATHS = "mathjax_ignore tex2jax_ignore"  # maths is MathML already, and "$5 and $10" is none
 _LINE = "1px solid var(--jp-border-color1, var(--vscode-panel-border, currentColor))"
 
 
@@ -24,13 +25,18 @@ def _cut(text: str) -> str:
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]} … ({len(text) - MOST_TEXT:,} characters left out)"
 
 
+def static(text: str) -> str:
+    """Markdown as HTML that needs no stylesheet."""
+    return to_html(text).replace('<figure class="hnb-code">', '<figure class="hnb-code" style="margin:0 0 1em">')
+
+
 def _names(turn: Turn) -> list[str]:
     return [*map(picture_name, turn.images), *(attachment.name for attachment in turn.attachments)]
 
 
 def _turn(turn: Turn) -> str:
     text = _cut(turn.text)
-    body = to_html(text) if turn.role == "assistant" else f'<p style="white-space:pre-wrap">{escape(text)}</p>'
+    body = static(text) if turn.role == "assistant" else f'<p style="white-space:pre-wrap">{escape(text)}</p>'
     names = "".join(f"<li>{escape(name)}</li>" for name in _names(turn))
     attached = f"<ul>{names}</ul>" if names else ""
     foot = f"<footer><small>{escape(note(turn))}</small></footer>" if note(turn) else ""
@@ -48,7 +54,8 @@ def html(conversation: Conversation) -> str:
     parts += [_turn(turn) for turn in conversation.path[-MOST_TURNS:]]
     inner = "".join(parts) or "<p>No turn yet.</p>"
     total = f"<p><small>{escape(str(conversation.total))}</small></p>"
-    return f'<section aria-label="Chat" style="border-left:{_LINE};padding-left:1em">{inner}{total}</section>'
+    style = f"border-left:{_LINE};padding-left:1em"
+    return f'<section aria-label="Chat" class="{_NO_MATHS}" style="{style}">{inner}{total}</section>'
 
 
 def text(conversation: Conversation) -> str:

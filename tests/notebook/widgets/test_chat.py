@@ -46,7 +46,10 @@ class Page:
     def on_turns(self, news):
         if "first" in news:
             self.turns, self.first = [], news["first"]
-        self.turns = self.turns[: news["from"] - self.first] + news["turns"]
+        kept = self.turns[: max(0, news["from"] - self.first)]
+        if self.first + len(kept) != news["from"]:
+            kept, self.first = [], news["from"]
+        self.turns = kept + news["turns"]
 
     def on_older(self, news):
         assert news["from"] + len(news["turns"]) == self.first
@@ -401,6 +404,20 @@ def test_a_long_conversation_is_never_sent_whole(chat, page):
     assert sum(len(json.dumps(news)) for news in page.heard[before:]) < 20_000
     ask(chat, "older", before=page.first)
     assert page.turns == shown(chat)[page.first :]
+
+
+def test_what_changes_before_the_window_moves_it(chat, page):
+    chat.conversation = long_talk(1_000)
+    chat.hello()
+    ask(chat, "clear")
+    assert (page.first, page.turns) == (0, [])
+    ask(chat, "undo")
+    assert (page.first, page.turns) == (960, shown(chat)[960:])
+    ask(chat, "edit", turn=100, text="What is 6 * 7?")
+    assert page.turns == shown(chat)[page.first :]
+    assert len(chat.conversation.path) == 102
+    ask(chat, "pick", turn=100)
+    assert (page.first, page.turns) == (960, shown(chat)[960:])
 
 
 # --- many threads -------------------------------------------------------------------------------------------

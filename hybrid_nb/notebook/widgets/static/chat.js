@@ -333,7 +333,10 @@ class Chat {
       this.first = first;
     }
     while (this.turns.length && this.first + this.turns.length > from) this.turns.pop().el.remove();
-    if (this.first + this.turns.length < from) this.first = from - this.turns.length;
+    if (this.first + this.turns.length !== from) {
+      for (const turn of this.turns.splice(0)) turn.el.remove(); // not what stands before these
+      this.first = from;
+    }
     for (const data of turns) {
       const turn = this.turnOf(data);
       this.turns.push(turn);
@@ -405,7 +408,7 @@ class Chat {
     turn.actions = make("div", { class: "hnb-chat-actions" });
     turn.el = make("article", { class: `hnb-chat-turn hnb-chat-${data.role} hnb-chat-is-${data.status}`, "data-turn": data.id, "aria-label": data.role === "user" ? "You" : `Answer of ${data.who}` },
       make("header", {}, make("strong", {}, data.who), this.branches(data)),
-      this.attached(data), turn.body, this.waitOf(turn), this.troubleOf(data), this.footOf(data), turn.actions);
+      this.attached(data), turn.body, this.waitOf(turn), this.troubleOf(turn), this.footOf(data), turn.actions);
     this.allow(turn);
     return turn;
   }
@@ -413,7 +416,7 @@ class Chat {
   branches({ id, siblings }) {
     if (!siblings.length) return null;
     const place = siblings.indexOf(id);
-    const to = (step, text) => button(text, `branch${step}`, () => this.ask("pick", { turn: siblings[place + step] }), { disabled: siblings[place + step] === undefined });
+    const to = (step, text) => button(text, `branch${step}`, () => this.ask("pick", { turn: siblings[place + step] }), { disabled: siblings[place + step] === undefined, "data-none": siblings[place + step] === undefined });
     return make("span", { class: "hnb-chat-branches", role: "group", "aria-label": "Versions of this turn" },
       to(-1, "Previous"), make("span", {}, `${place + 1} of ${siblings.length}`), to(1, "Next"));
   }
@@ -431,11 +434,13 @@ class Chat {
     return turn.wait;
   }
 
-  troubleOf({ error, advice, status }) {
+  troubleOf(turn) {
+    const { error, advice, status } = turn.data;
     if (!error && status !== "stopped") return null;
     if (!error) return make("div", { class: "hnb-chat-note" }, "Stopped: this is what had come.");
     const begin = status === "broken" ? "Broken off. " : "No answer. ";
-    return make("div", { class: "hnb-chat-error", role: "alert" }, make("strong", {}, begin), `${error} `, make("span", {}, advice));
+    return make("div", { class: "hnb-chat-error" },
+      make("div", { role: "alert" }, make("strong", {}, begin), error, make("div", {}, advice)), this.action("retry", turn));
   }
 
   footOf({ footer, route }) {
@@ -450,12 +455,14 @@ class Chat {
     const { data, actions } = turn;
     const running = data.status === "running";
     if (turn.editing) return;
-    const kinds = running ? "" : data.role === "user" ? "copy edit" : "copy retry edit";
+    const kinds = running || data.status === "failed" ? "" : data.role === "user" || data.error ? "copy edit" : "copy retry edit";
     if (turn.kinds !== kinds) {
       turn.kinds = kinds;
       actions.replaceChildren(...kinds.split(" ").filter(Boolean).map((kind) => this.action(kind, turn)));
     }
-    for (const one of actions.querySelectorAll('[data-act="edit"], [data-act="retry"]')) one.disabled = this.state.busy;
+    for (const one of turn.el.querySelectorAll('[data-act="edit"], [data-act="retry"], .hnb-chat-branches button')) {
+      one.disabled = this.state.busy || one.hasAttribute("data-none");
+    }
   }
 
   action(kind, turn) {
@@ -473,6 +480,7 @@ class Chat {
       editor.remove();
       turn.body.hidden = turn.actions.hidden = false;
       turn.editing = false;
+      turn.el.classList.remove("hnb-chat-edits");
       (turn.actions.querySelector('[data-act="edit"]') || this.box).focus();
     };
     const done = () => {
@@ -490,6 +498,7 @@ class Chat {
       button(turn.data.role === "user" ? "Send as a branch" : "Keep as a branch", "save", done), button("Cancel", "cancel", end)));
     turn.body.hidden = turn.actions.hidden = true;
     turn.body.after(editor);
+    turn.el.classList.add("hnb-chat-edits");
     this.grow(box);
     box.focus();
   }

@@ -95,6 +95,13 @@ def test_axe_finds_what_is_wrong_and_only_there(lab):
     assert nb.axe(nb.output(1).locator(".jp-RenderedHTML")) == []
 
 
+def forgive(notebook):
+    """Trouble was what the test wanted."""
+    notebook.worn = True
+    notebook.troubles.outside.clear()
+    notebook.troubles.errors.clear()
+
+
 def test_what_leaves_this_machine_is_found_and_never_arrives(lab):
     nb = lab.notebook(["from IPython.display import HTML\nHTML('<img alt=x src=\"https://example.org/x.png\">')"])
     with nb.page.expect_event("requestfailed") as failed:
@@ -102,16 +109,25 @@ def test_what_leaves_this_machine_is_found_and_never_arrives(lab):
     assert failed.value.url == "https://example.org/x.png"
     assert nb.troubles.outside == ["https://example.org/x.png"]
     assert "ERR_PROXY_CONNECTION_FAILED" in nb.troubles.errors[0]
-    nb.troubles.outside.clear()
-    nb.troubles.errors.clear()
+    forgive(nb)
 
 
 def test_errors_in_the_console_are_found(lab):
     nb = lab.notebook(["1"])
-    nb.page.evaluate("() => { console.error('one'); setTimeout(() => { throw new TypeError('two') }) }")
-    nb.page.wait_for_function("() => true")
-    nb.page.wait_for_timeout(50)
+    with nb.page.expect_event("pageerror"):
+        nb.page.evaluate("() => { console.error('one'); setTimeout(() => { throw new TypeError('two') }) }")
     first, second = nb.troubles.errors
     assert first.startswith("one")
     assert second.startswith("TypeError: two")
-    nb.troubles.errors.clear()
+    forgive(nb)
+
+
+def test_a_report_says_what_was_on_the_screen(lab):
+    nb = lab.notebook(["print('some text')", "1 / 0"])
+    nb.run_all()
+    nb.page.evaluate("() => console.error('a complaint')")
+    report = nb.report()
+    assert (lab.pictures / "failed-story.png").is_file()
+    for told in ("failed-story.png", "cell 0 [1]:", "some text", "ZeroDivisionError", "a complaint"):
+        assert told in report
+    forgive(nb)

@@ -24,7 +24,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 NETWORK = {"http", "https", "ws", "wss", "ftp"}
 ALLOWED = {  # errors in the console that are not ours: a pattern, and why
     r"reading 'schema'.*static/notebook/notebook_core": "Notebook 7.6 itself, in every page, while its settings load",
-    r"^Could not restore the debugger state: Canceled": "JupyterLab's debugger, when a kernel ends soon after its start",
+    r"^Could not restore the debugger state: Canceled": "JupyterLab's debugger, when a kernel soon ends",
 }
 
 

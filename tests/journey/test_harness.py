@@ -44,6 +44,19 @@ def test_a_widget_works_in_notebook_7(classic):
     click_twice(classic.notebook([WIDGET]))
 
 
+def test_a_click_is_heard_while_a_cell_is_busy(lab):
+    """What ipykernel 7.4 and JupyterLab 4.6 need for that is told in test_callbacks.py."""
+    stay = "button.comm._reply_subshell_for = None\nimport threading; go = threading.Event()\n"
+    nb = lab.notebook([WIDGET, stay + "button.on_click(lambda _: go.set())", "go.wait(20)"])
+    nb.run(0)
+    nb.run(1)
+    nb.run(2, wait=False)
+    nb.output(0).get_by_role("button", name="Count").click()
+    nb.wait_run(2)
+    expect(nb.output(2)).to_contain_text("True")
+    expect(nb.output(0).get_by_text("clicked 1 times")).to_be_visible()
+
+
 def test_a_kernel_is_interrupted_and_restarted(lab):
     nb = lab.notebook(["import time; print('on it', flush=True); time.sleep(60)", "here = 1\nhere", "here"])
     output = nb.run(0, wait=False)

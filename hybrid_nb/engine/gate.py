@@ -15,8 +15,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from hybrid_nb.core import forks
-from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, reset_of, retry_after
+from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError
 from hybrid_nb.core.provider import Endpoint, Provider
+from hybrid_nb.core.responses import reset_of, retry_after
 from hybrid_nb.core.types import Request, Target, Usage
 from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, most_output, rates_of
 from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict

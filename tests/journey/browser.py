@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 NETWORK = {"http", "https", "ws", "wss", "ftp"}
 ALLOWED = {  # errors in the console that are not ours: a pattern, and why
     r"reading 'schema'.*static/notebook/notebook_core": "Notebook 7.6 itself, in every page, while its settings load",
+    r"^Could not restore the debugger state: Canceled": "JupyterLab's debugger, when a kernel soon ends",
 }
 
 
@@ -34,11 +35,22 @@ class Troubles:
     errors: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
 
-    def watch(self, page: Any) -> None:
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self._error(f"{error.name}: {error.message}\n{error.stack or ''}"))
-        page.on("request", lambda request: self._request(request.url))
-        page.on("websocket", lambda socket: self._request(socket.url))
+    def watch(self, page: Any) -> Callable[[], None]:
+        """Listens to a page from now on; what it gives ends that."""
+        heard = {
+            "console": self._console,
+            "pageerror": lambda error: self._error(f"{error.name}: {error.message}\n{error.stack or ''}"),
+            "request": lambda request: self._request(request.url),
+            "websocket": lambda socket: self._request(socket.url),
+        }
+        for event, hear in heard.items():
+            page.on(event, hear)
+
+        def stop() -> None:
+            for event, hear in heard.items():
+                page.remove_listener(event, hear)
+
+        return stop
 
     def _console(self, message: Any) -> None:
         if message.type == "error":

@@ -18,6 +18,7 @@ from tests.journey.kernels import KINDS, Kernel, started
 from tests.journey.lab import Lab, Site, site
 
 OPENED = pytest.StashKey[Lab]()
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +31,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     lab = item.stash.get(OPENED, None)
     if report.failed and call.when == "call" and lab is not None:
+        item.stash[FAILED] = True
         for notebook in lab.open:
             try:
                 said = notebook.report()
@@ -88,7 +90,7 @@ def _opened(browser: Any, running: Site, request: pytest.FixtureRequest, folder:
     request.node.stash[OPENED] = opened
 
     def close() -> None:
-        if troubles := opened.close():
+        if troubles := opened.close(failed=request.node.stash.get(FAILED, False)):
             pytest.fail("\n".join(troubles), pytrace=False)
 
     stack.callback(close)

@@ -15,7 +15,7 @@ import tomlkit
 
 from hybrid_nb.demo import Served, serve
 from tests.conftest import own_places
-from tests.journey.notebook_page import Notebook
+from tests.journey.notebook_page import PATIENCE, Notebook
 
 ROOT = Path(__file__).parents[2]
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -38,6 +38,23 @@ class Site:
         self.module = module
         self.root = folder / "notebooks"
         self.settings = folder / "settings"
+        self.spare: Any = None
+
+    def page(self, context: Any) -> Any:
+        """A page of this browser: an empty one, or one that an earlier test left in good order."""
+        page, self.spare = self.spare, None
+        if page is None:
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE * 1000)
+            page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?", before a reload
+        return page
+
+    def take_back(self, page: Any) -> None:
+        """A page that may serve another test; Notebook 7 opens each notebook in a page of its own."""
+        if self.spare is None and self.module == "jupyterlab":
+            self.spare = page
+        else:
+            page.close(run_before_unload=False)
 
     def address(self, path: Path) -> str:
         """Where a notebook is; without the traces of an earlier visit."""
@@ -80,13 +97,16 @@ class Lab:
         path.write_text(json.dumps(written(cells)), "utf-8")
         ledger = {"ledger": {"url": f"sqlite:///{folder}/ledger.db"}}
         (folder / "hybrid_nb.toml").write_text(tomlkit.dumps(_known({**ledger, **(config or {})})), "utf-8")
-        self.open.append(Notebook(self.context.new_page(), self.site.address(path), path, self.pictures))
+        page = self.site.page(self.context)
+        self.open.append(Notebook(page, self.site.address(path), self.site.root, path, self.pictures))
         return self.open[-1].open()
 
-    def close(self) -> list[str]:
-        """Closes all pages and kernels; the troubles of the pages."""
+    def close(self, failed: bool = False) -> list[str]:
+        """Closes all notebooks and kernels; the troubles of their pages. No page of a failed test is used again."""
         for notebook in self.open:
-            notebook.page.close(run_before_unload=False)
+            notebook.worn = notebook.worn or failed
+            if notebook.leave():
+                self.site.take_back(notebook.page)
         self.site.tidy()
         return [trouble for notebook in self.open for trouble in notebook.troubles.found()]
 
@@ -118,11 +138,8 @@ def site(folder: Path, module: str = "jupyterlab") -> Iterator[Site]:
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(values), "utf-8")
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    env = {
-        **own_places(folder),
-        "PYTHONPATH": os.pathsep.join(paths),
-        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "spaces"),
-    }
+    env = {**own_places(folder), "PYTHONPATH": os.pathsep.join(paths)}
+    env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
     served = serve(folder, folder / "notebooks", env, module, [f"--{APPS[module][1]}.expose_app_in_browser=True"])
     yield Site(served, module, folder)
     served.process.terminate()

@@ -14,8 +14,14 @@ PATIENCE = 30.0  # seconds for anything
 ERROR = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
 # `jupyterapp` is there because the servers are started with expose_app_in_browser
 PANEL = "jupyterapp.shell.currentWidget"
-READY = f"""() => globalThis.jupyterapp && {PANEL}?.sessionContext?.session?.kernel?.status === 'idle'
-    && {PANEL}.content?.widgets?.length > 0 && document.querySelector('.jp-Notebook .jp-CodeCell') !== null"""
+READY = f"""path => globalThis.jupyterapp && {PANEL}?.context?.path === path
+    && {PANEL}.sessionContext?.session?.kernel?.status === 'idle' && {PANEL}.content?.widgets?.length > 0"""
+LEAVE = f"""async () => {{
+    const panel = {PANEL};
+    await panel.context.save();
+    await panel.sessionContext.shutdown();
+    panel.dispose();
+}}"""
 IDLE = f"""() => {PANEL}.sessionContext.session?.kernel?.status === 'idle'
     && ![...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(p => p.textContent.includes('[*]'))"""
 FORGET_COUNT = f"""cell => {{
@@ -31,22 +37,43 @@ NO_SIDE_BARS = """async () => {
 
 
 class Notebook:
-    """A notebook that is open in a page of its own. Every wait ends after PATIENCE at the latest."""
+    """A notebook that is open in a page. Every wait ends after PATIENCE at the latest.
 
-    def __init__(self, page: Any, address: str, path: Path, pictures: Path) -> None:
+    Args:
+        page: an empty one, or one where JupyterLab is open already (which saves two seconds).
+        address: of the notebook in its server.
+        root: the server's folder.
+        path: the notebook's file.
+        pictures: a folder for screenshots.
+    """
+
+    def __init__(self, page: Any, address: str, root: Path, path: Path, pictures: Path) -> None:
         self.page = page
         self.address = address
+        self.name = path.relative_to(root).as_posix()
         self.path = path
         self.pictures = pictures
+        self.worn = False  # whether the page is as no other test wants it
         self.troubles = Troubles()
-        self.troubles.watch(page)
-        page.set_default_timeout(PATIENCE * 1000)
-        page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?", before a reload
+        self._unwatch = self.troubles.watch(page)
 
     def open(self) -> Notebook:
-        self.page.goto(self.address)
-        self._wait(READY)
+        if self.page.url == "about:blank":
+            self.page.goto(self.address)
+        else:
+            self.command("docmanager:open", {"path": self.name}, wait=False)
+        self._wait_ready()
         return self
+
+    def leave(self) -> bool:
+        """Ends the kernel and closes the notebook; whether its page may serve another. A worn page is closed."""
+        reusable = not self.worn and not self.troubles.found()
+        if reusable:
+            self.page.evaluate(LEAVE)
+        else:
+            self.page.close(run_before_unload=False)
+        self._unwatch()
+        return reusable
 
     # what is on the screen
 
@@ -108,7 +135,7 @@ class Notebook:
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
         self.page.locator(".jp-Dialog").wait_for(state="detached")
         self._wait(f"() => {PANEL}.sessionContext.session?.kernel?.status !== 'idle'")
-        self._wait(READY)
+        self._wait_ready()
 
     def save(self) -> dict[str, Any]:
         """Saves, and gives what is in the file then."""
@@ -121,16 +148,19 @@ class Notebook:
 
     def reload(self) -> None:
         """Loads the page anew: what was not saved is gone, the kernel goes on."""
+        self.worn = True
         self.page.reload()
-        self._wait(READY)
+        self._wait_ready()
 
     def theme(self, name: str) -> None:
         """Changes the theme: "JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"."""
+        self.worn = True
         self.command("apputils:change-theme", {"theme": name})
         self._wait(f"() => document.body.dataset.jpThemeName === {json.dumps(name)}")
 
     def width(self, pixels: int) -> None:
         """Makes the browser's window so wide, and without JupyterLab's side bars, as on a telephone."""
+        self.worn = True
         self.page.set_viewport_size({"width": pixels, "height": WINDOW["height"]})
         self.page.evaluate(NO_SIDE_BARS)
 
@@ -158,6 +188,9 @@ class Notebook:
             shown = self.output(number).all_inner_texts()
             lines.append(f"cell {number} {self.prompt(number)} {' '.join(shown).strip()[:2000]}")
         return "\n".join([*lines, *self.troubles.found()])
+
+    def _wait_ready(self) -> None:
+        self.page.wait_for_function(READY, arg=self.name, timeout=PATIENCE * 1000)
 
     def _wait(self, condition: str) -> None:
         self.page.wait_for_function(condition, timeout=PATIENCE * 1000)

@@ -140,6 +140,11 @@ def test_links_open_beside_and_pictures_are_not_fetched():
     assert "image: a" in to_html("![a](https://a.b/c.png)")
 
 
+def test_only_pictures_may_be_data():
+    assert to_html("[d](data:image/png;base64,AAAA)") == "<p><a>d</a></p>\n"
+    assert 'href="data:image/png;base64,AAAA"' in to_html("![d](data:image/png;base64,AAAA)")
+
+
 # --- growing ----------------------------------------------------------------------------------------------
 
 TEXT = """# Title
@@ -200,6 +205,12 @@ def test_a_growing_answer_ends_as_the_whole_one(cuts):
 
 def test_letter_by_letter_too():
     assert grown(TEXT, list(range(len(TEXT)))) == to_html(TEXT)
+
+
+def test_half_a_line_that_looks_like_a_new_block_may_still_belong_to_the_last():
+    text = "| a |\n|---|\n| 1 |\n#x |\n"
+    assert grown(text, [text.index("#") + 1]) == to_html(text)
+    assert to_html(text).count("<tr>") == 3
 
 
 def test_a_fence_that_is_not_closed_is_code_and_half_a_formula_is_tex():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from threading import local
 from typing import Any
 
 import ipywidgets as w
@@ -42,7 +43,7 @@ class CoreView:
         self._hear: Callable[[Any, Sequence[Any]], None] = lambda _, __: None
         self._turns: list[News] = []
         self._first = 0
-        self._telling = False
+        self._telling = local()  # whether this thread shows a message of the chat
         self._editing: int | None = None
         self._log = w.VBox(layout=w.Layout(max_height="480px", overflow="auto"))
         self._model = w.Dropdown(options=["auto"], description="Ask")
@@ -107,7 +108,7 @@ class CoreView:
         self._hear = hear
 
     def _ask(self, what: str, buffers: Sequence[Any] = (), **more: Any) -> None:
-        if not self._telling:
+        if not getattr(self._telling, "now", False):  # a value that the chat sets is no wish of the user's
             self._hear({"ask": what, "n": 0, **more}, buffers)
 
     def _send(self) -> None:
@@ -149,11 +150,11 @@ class CoreView:
         work = getattr(self, f"_on_{news['do']}", None)
         if work is None:
             return
-        self._telling = True
+        self._telling.now = True
         try:
             work(news)
         finally:
-            self._telling = False
+            self._telling.now = False
 
     def _on_models(self, news: News) -> None:
         chosen = self._model.value

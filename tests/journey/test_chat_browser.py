@@ -127,7 +127,7 @@ def test_pictures_and_tables_go_along(lab, fleet):
     chat.button("Attach table").click()
     chat.root.get_by_label("Variable with a DataFrame").fill("sales")
     chat.page.keyboard.press("Enter")
-    expect(chat.root.get_by_label("Attached to the next message")).to_contain_text("sales (1 rows × 1 columns)")
+    expect(chat.root.get_by_label("Attached to the next message")).to_contain_text("sales (1 row × 1 column)")
     expect(chat.box).to_be_focused()
     expect(chat.ask("What is it?")).to_contain_text("I see 1 image")
     expect(chat.turns.first.locator("img")).to_be_visible()

@@ -26,6 +26,10 @@ def frames(names: Mapping[str, Any]) -> list[str]:
     return sorted(name for name, value in list(names.items()) if not name.startswith("_") and is_frame(value))
 
 
+def _count(count: int, kind: str) -> str:
+    return f"{count:,} {kind}{'s' * (count != 1)}"
+
+
 def _cell(value: Any) -> str:
     text = " ".join(str(value).split()).replace("|", "\\|")
     return text if len(text) <= MOST_CELL else text[: MOST_CELL - 1] + "…"
@@ -42,7 +46,7 @@ def table(frame: Any) -> str:
     lines = [_line(["", *part.columns]), f"|{'---|' * (len(part.columns) + 1)}"]
     lines += [_line([index, *row]) for index, row in zip(part.index, part.itertuples(index=False), strict=True)]
     left = [(rows - len(part), "row"), (columns - len(part.columns), "column")]
-    told = [f"{count:,} more {kind}{'s' * (count != 1)}" for count, kind in left if count > 0]
+    told = [_count(count, f"more {kind}") for count, kind in left if count > 0]
     return "\n".join([*lines, *([f"\n({' and '.join(told)} left out)"] if told else [])])
 
 
@@ -67,7 +71,8 @@ def part_of(value: Any, names: Mapping[str, Any], name: str = "") -> Part:
         return value
     if is_frame(value):
         rows, columns = value.shape
-        return Attachment(f"{name or frame_name(value, names)} ({rows:,} rows × {columns:,} columns)", table(value))
+        size = f"{_count(rows, 'row')} × {_count(columns, 'column')}"
+        return Attachment(f"{name or frame_name(value, names)} ({size})", table(value))
     if hasattr(value, "to_frame") and hasattr(value, "iloc"):
         return part_of(value.to_frame(), names, name or frame_name(value, names))
     if hasattr(value, "savefig"):

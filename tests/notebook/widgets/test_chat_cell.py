@@ -69,7 +69,7 @@ def test_what_is_attached_from_code_goes_along(chat, fleet):
     chat.attach(b"\x89PNG\r\n\x1a\n" + b"0" * 9)
     chat.attach({"some": "value"}, name="facts")
     chat.send("look", wait=True)
-    assert [a.name for a in chat.turns[0].attachments] == ["small (1 rows × 1 columns)", "facts"]
+    assert [a.name for a in chat.turns[0].attachments] == ["small (1 row × 1 column)", "facts"]
     assert "I see 1 image" in chat.turns[1].text
 
 
@@ -78,6 +78,7 @@ def test_the_saved_form_is_static_escaped_and_bounded(chat):
     saved = chat.saved()
     assert "<script>" not in saved.html
     assert "&lt;script&gt;alert(1)" in saved.html
+    assert "mathjax_ignore" in saved.html  # maths is MathML already
     assert saved.text.startswith("You:\n<script>")
     conversation = chat.chat.conversation
     for number in range(70):

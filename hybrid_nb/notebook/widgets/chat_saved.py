@@ -40,7 +40,8 @@ def _turn(turn: Turn) -> str:
     names = "".join(f"<li>{escape(name)}</li>" for name in _names(turn))
     attached = f"<ul>{names}</ul>" if names else ""
     foot = f"<footer><small>{escape(note(turn))}</small></footer>" if note(turn) else ""
-    return f'<article style="margin:0 0 1em"><p style="margin:0"><strong>{escape(turn.who)}</strong></p>{attached}{body}{foot}</article>'
+    head = f'<p style="margin:0"><strong>{escape(turn.who)}</strong></p>'
+    return f'<article style="margin:0 0 1em">{head}{attached}{body}{foot}</article>'
 
 
 def html(conversation: Conversation) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import hybrid_nb as hnb
 from hybrid_nb import errors
-from hybrid_nb.notebook.magics import complete
+from hybrid_nb.notebook.completion import Known, complete
 from hybrid_nb.sim import Fault
 from hybrid_nb.stream import Stream
 
@@ -278,7 +278,7 @@ def test_a_broken_stream_keeps_what_came(shell, fleet):
     ],
 )
 def test_completion_of_a_line(text, expected):
-    assert complete(text, lambda: ["fast", "slow"], list) == expected
+    assert complete(text, Known(lambda: ["fast", "slow"], list, list)) == expected
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def from_value(value: Any) -> Image:
         data = data[0] if isinstance(data, tuple) else data  # with metadata
         if isinstance(data, bytes):
             return to_image(data)
-    raise TypeError(f"a {type(value).__name__} is no picture; it may be {FORMS}")
+    raise TypeError(f"{type(value).__name__} is no picture; give {FORMS}")
 
 
 def _from_array(array: Any) -> Any:

@@ -42,8 +42,7 @@ class Contestant:
             self.error = error
 
     def stop(self) -> None:
-        """End it; what came is kept."""
-        self.look()
+        """End it; what was read is kept."""
         if not self.over:
             self.source.cancel()
             text = self.source.text

@@ -64,7 +64,7 @@ class Stream:
         self._shown: list[str] = []
         self._reader: Mailbox | None = None  # of the loop that reads, found once for all its waits
         self._progress = Progress()
-        self._job: Job[Reply] = portal().submit(watched(self._progress, start(self._channel.push)))
+        self._job: Job[Reply] = portal().submit(watched(self._progress, start, self._channel.push))
         self._job.when_done(self._channel.rouse)
 
     @property

@@ -6,7 +6,7 @@ looks at pays for one look at the variable.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
@@ -39,10 +39,10 @@ class Progress:
 PROGRESS: ContextVar[Progress | None] = ContextVar("hybrid_nb_progress", default=None)
 
 
-async def watched(progress: Progress, work: Coroutine[Any, Any, T]) -> T:
-    """The work, with its progress told."""
+async def watched(progress: Progress, begin: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    """The work that `begin` gives, with its progress told. One that is cancelled before it runs is never begun."""
     PROGRESS.set(progress)
-    return await work
+    return await begin(*args)
 
 
 def waits_for(what: str) -> None:

@@ -31,7 +31,7 @@ def schema_of(schema: Any) -> tuple[Mapping[str, Any], type | None]:
         wrapped = _wrapped(schema)
         return wrapped.model_json_schema(), wrapped
     raise TypeError(
-        "schema must be a pydantic class, a type such as list[Item] or a JSON schema (dict), "
+        "schema must be a pydantic class or a JSON schema (dict), or a type such as list[Item], "
         f"not {type(schema).__name__}"
     )
 

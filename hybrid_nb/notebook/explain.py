@@ -19,13 +19,17 @@ from hybrid_nb.notebook.following import Cut
 from hybrid_nb.router import Router
 
 MOST_SOURCE = 3_500  # characters of the cell
+MOST_LOOKED_AT = 100_000  # characters that are cleaned; what is shown is cut far inside of them
 MOST_TRACE = 3_900  # characters of the error and its frames
 LIBRARY_FRAMES = 3  # the last ones; further ones inside libraries are left out
 SHORTEST = 4  # characters of a secret; a shorter one would take words out
 
 _SECRET_NAME = re.compile(r"(?i)(api_?keys?|_token|secret|passw(or)?d|credentials?)$")
-_GIVEN = re.compile(r"""(?i)(\w*(?:api_?key|token|secret|passw(?:or)?d)\w*["']?\]?\s*[:=]\s*)(["'])(?:(?!\2).)+\2""")
-_BEARER = re.compile(r"(?i)\b(bearer\s+|://[^/\s:@]*:)[^\s@\"']{4,}")
+# bounded repeats: a text may be a megabyte of one letter
+_GIVEN = re.compile(
+    r"""(?i)((?:api_?key|token|secret|passw(?:or)?d)\w{0,40}["']?\]?\s{0,9}[:=]\s{0,9})(["'])((?:(?!\2).){1,999})\2"""
+)
+_BEARER = re.compile(r"(?i)(\bbearer\s{1,9}|://[^/\s:@]{0,99}:)[^\s@\"']{4,}")
 
 
 class Failure(NamedTuple):
@@ -77,6 +81,8 @@ def advice(error: HybridNbError) -> str:
 
 def question(failure: Failure, secrets: Sequence[str]) -> str:
     """The prompt that asks a model about a failed cell, at most 8,000 characters, without the secrets."""
+    literals = [found[3] for found in _GIVEN.finditer(bounded(failure.source, MOST_LOOKED_AT))]
+    secrets = [*secrets, *(value for value in literals if len(value) >= SHORTEST)]
     source = bounded(cleaned(failure.source.strip("\n"), secrets), MOST_SOURCE)
     trace = bounded(cleaned(trace_of(failure.error), secrets), MOST_TRACE)
     return (
@@ -95,7 +101,7 @@ def bounded(text: str, most: int) -> str:
 
 def cleaned(text: str, secrets: Sequence[str]) -> str:
     """The text without the secrets and what looks like one."""
-    text = scrub(text, secrets)
+    text = scrub(bounded(text, MOST_LOOKED_AT), secrets)
     return _BEARER.sub(r"\1***", _GIVEN.sub(r"\1\2***\2", text))
 
 

@@ -91,7 +91,7 @@ class Whole:
     def __init__(self, router: Router, messages: Sequence[Message], options: dict[str, Any]) -> None:
         self._progress = Progress()
         self._over = threading.Event()
-        self._job = portal().submit(watched(self._progress, router.achat(messages, **options)))
+        self._job = portal().submit(watched(self._progress, lambda: router.achat(messages, **options)))
         if not self._job.when_done(self._over.set):
             self._over.set()
 

@@ -154,35 +154,6 @@ class LiveAnswer:
             self._handle.update(dict(data), raw=True)
 
 
-class StaticAnswer:
-    """One display at the end."""
-
-    def __init__(self, kind: str, show: Callable[..., Any] = display) -> None:
-        self.kind = kind
-        self._show = show
-
-    def start(self, note: str) -> None:
-        """Nothing is shown yet."""
-
-    def note(self, text: str) -> None:
-        """Nothing is shown yet."""
-
-    def add(self, piece: str) -> None:
-        """Nothing is shown yet."""
-
-    def due(self) -> float | None:
-        return None
-
-    def tick(self) -> None:
-        """Nothing waits."""
-
-    def finish(self, text: str, footer: str) -> None:
-        self._show(bundle(text, self.kind, footer), raw=True)
-
-    def fail(self, note: str) -> None:
-        """Nothing was drawn."""
-
-
 class UnseenAnswer:
     """Nothing is shown: for a call in the background where no display can be updated."""
 
@@ -208,34 +179,30 @@ class UnseenAnswer:
         """Nothing."""
 
 
-class TerminalAnswer:
+class StaticAnswer(UnseenAnswer):
+    """One display at the end."""
+
+    def __init__(self, kind: str, show: Callable[..., Any] = display) -> None:
+        self.kind = kind
+        self._show = show
+
+    def finish(self, text: str, footer: str) -> None:
+        self._show(bundle(text, self.kind, footer), raw=True)
+
+
+class TerminalAnswer(UnseenAnswer):
     """Text as it comes, in a terminal that cannot redraw."""
 
     def __init__(self, write: Callable[[str], Any] | None = None) -> None:
         self._write = write or _to_stdout
         self._shown = 0
 
-    def start(self, note: str) -> None:
-        """Nothing is shown yet."""
-
-    def note(self, text: str) -> None:
-        """Nothing is shown yet."""
-
     def add(self, piece: str) -> None:
         self._shown += len(piece)
         self._write(piece)
 
-    def due(self) -> float | None:
-        return None
-
-    def tick(self) -> None:
-        """Nothing waits."""
-
     def finish(self, text: str, footer: str) -> None:
         self._write(f"{text[self._shown :]}\n\n— {footer}\n")
-
-    def fail(self, note: str) -> None:
-        """Nothing to replace."""
 
 
 def _to_stdout(text: str) -> None:

@@ -22,7 +22,7 @@ from hybrid_nb.notebook.explain import Failure, explained
 from hybrid_nb.notebook.following import Source, Stopped, Whole, broken_off, conclude, cut, follow
 from hybrid_nb.notebook.interpolate import interpolate
 from hybrid_nb.notebook.looking import LookingMagics, short_errors
-from hybrid_nb.notebook.options import ASK, COMPARE, EXPLAIN, OptionError, Parsed, parse, usage
+from hybrid_nb.notebook.options import ASK, COMPARE, EXPLAIN, OptionError, Parsed, one_model, parse, usage
 from hybrid_nb.notebook.pictures import picture
 from hybrid_nb.notebook.prompts import FOR_CHAT, Prompt, prompt_of
 from hybrid_nb.notebook.replies import as_shown
@@ -223,13 +223,6 @@ class LlmMagics(Magics):
                 return
             text = explain.question(self.failure, explain.secrets_of(self.router, self.names, os.environ))
             self._ask(prompt_of(parsed, text, self.names, self.chats))
-
-
-def one_model(parsed: Parsed, instead: str) -> Parsed:
-    """The line, when it names one model at most. Raises OptionError."""
-    if len(parsed.words) > 1:
-        raise OptionError(f"one model at a time, not {' '.join(parsed.words)!r}; {instead}")
-    return parsed
 
 
 # --- into the shell -----------------------------------------------------------------------------------------

@@ -139,6 +139,13 @@ def _option(line: str, match: re.Match[str], options: Sequence[Option], parsed: 
     return end
 
 
+def one_model(parsed: Parsed, instead: str) -> Parsed:
+    """The line, when it names one model at most. Raises OptionError."""
+    if len(parsed.words) > 1:
+        raise OptionError(f"one model at a time, not {' '.join(parsed.words)!r}; {instead}")
+    return parsed
+
+
 def _store(parsed: Parsed, option: Option, value: Any) -> None:
     if option.many:
         parsed.values.setdefault(option.key, []).append(value)

@@ -16,7 +16,7 @@ from hybrid_nb.notebook.explain import Failure, bounded, cleaned, question, secr
 from hybrid_nb.sim import Fault
 from tests.notebook.test_magics import run
 
-KEY = "hunter2-PLANTED-secret"
+KEY, ENV, OWN = "hunter2-PLANTED-secret", "0bd7-PLANTED-94ac", "qqww-PLANTED-eerr"
 
 
 def fail(shell, code):
@@ -83,15 +83,15 @@ def test_a_call_that_fails_is_one_line(shell, fleet):
 
 
 def test_planted_keys_are_neither_sent_nor_shown(shell, fleet, monkeypatch):
-    monkeypatch.setenv("SOME_API_KEY", f"{KEY}-env")
+    monkeypatch.setenv("SOME_API_KEY", ENV)
     hnb.default_router().add_provider(
         {"name": "other", "type": "custom", "base_url": "http://127.0.0.1:9/v1", "models": ["m"], "api_key": KEY}
     )
-    shell.user_ns["MY_API_KEY"] = f"{KEY}-variable"
-    planted = [KEY, f"{KEY}-env", f"{KEY}-variable", "sk-abcdefghijklmnop", "literal-PLANTED", "bearer-PLANTED"]
+    shell.user_ns["MY_API_KEY"] = OWN
+    planted = [KEY, ENV, OWN, "sk-abcdefghijklmnop", "literal-PLANTED", "bearer-PLANTED"]
     cell = "\n".join(
         [
-            f"client = dict(url='https://me:{KEY}@x.test', env='{KEY}-env', other='{KEY}-variable')",
+            f"client = dict(url='https://me:word-PLANTED@x.test', key='{KEY}', env='{ENV}', other='{OWN}')",
             "openai = 'sk-abcdefghijklmnop'",
             "api_key = 'literal-PLANTED'; headers = {'Authorization': 'Bearer bearer-PLANTED'}",
             "raise ValueError(f'wrong: {client} {openai} api_key=\"{api_key}\" {headers} {api_key}')",
@@ -105,6 +105,11 @@ def test_planted_keys_are_neither_sent_nor_shown(shell, fleet, monkeypatch):
             assert secret not in text
         assert "PLANTED" not in text
     assert "raise ValueError" in sent(fleet)
+
+
+def test_a_literal_under_a_secrets_name_is_none_of_the_error_either():
+    error = ValueError("no such account: lit-PLANTED")
+    assert "PLANTED" not in question(Failure(error, "login(account, api_key='lit-PLANTED')"), ["other secret"])
 
 
 def raised(work):

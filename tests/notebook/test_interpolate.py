@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hybrid_nb.core.types import Reply
@@ -110,6 +110,8 @@ def test_a_reply_is_its_text_and_a_type_is_no_markdown():
 
 
 @given(st.integers(0, 400), st.integers(1, 80), st.integers(0, 1200))
+@example(101, 1, 0)
+@example(100, 51, 501)
 @settings(max_examples=40, deadline=None)
 def test_a_table_tells_whatever_it_leaves_out(rows, columns, length):
     frame = pd.DataFrame({f"c{i}": ["x" * length] * rows for i in range(columns)})

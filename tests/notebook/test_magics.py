@@ -340,7 +340,13 @@ def test_completion_of_a_line(text, expected):
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("%%llm --max-t", "%%llm --max-tokens"), ("r = %llm openai/sim", "r = %llm openai/simulated-openai")],
+    [
+        ("%%llm --max-t", "%%llm --max-tokens"),
+        ("r = %llm openai/sim", "r = %llm openai/simulated-openai"),
+        ("%llm_config strategy=che", "%llm_config strategy=cheapest"),
+        ("%llm_models gem", "%llm_models gemini"),
+        ("%llm_explain --rou", "%llm_explain --route"),
+    ],
 )
 def test_completion_in_the_shell_replaces_the_whole_word(shell, typed, completed):
     with provisionalcompleter():

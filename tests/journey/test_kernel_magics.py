@@ -4,13 +4,10 @@ replaces, comparisons that are drawn while they run."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from jupyter_client.manager import KernelManager
 
-from tests.journey.test_kernel import Kernel
+from tests.journey.kernels import Kernel, Message
 
 SETUP = """
 import hybrid_nb as hnb
@@ -32,64 +29,27 @@ DRAWN = ("display_data", "update_display_data")
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
-class Notebook(Kernel):
-    """A kernel whose cells have ids, as JupyterLab and VS Code send them."""
-
-    def cell(self, cell: str, code: str, **options: Any) -> list[dict[str, Any]]:
-        execute, session = self.client.execute, self.client.session
-
-        def with_id(code: str, stop_on_error: bool = True) -> str:
-            content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-            content |= {"allow_stdin": False, "stop_on_error": stop_on_error}
-            message = session.msg("execute_request", content, metadata={"cellId": cell})
-            self.client.shell_channel.send(message)
-            return str(message["header"]["msg_id"])
-
-        self.client.execute = with_id
-        try:
-            return self.run(code, **options)
-        finally:
-            self.client.execute = execute
-
-    def launch(self, code: str) -> list[dict[str, Any]]:
-        """Run a cell that leaves something under way; from here on all that the kernel says is kept."""
-        self.said: list[dict[str, Any]] = []
-        get = type(self.client).get_iopub_msg
-
-        def kept(**options: Any) -> dict[str, Any]:
-            self.said.append(get(self.client, **options))
-            return self.said[-1]
-
-        self.client.get_iopub_msg = kept
-        return self.run(code)
-
-    def later(self, wanted: str, patience: float = 20) -> list[dict[str, Any]]:
-        """The draws since the launch until one that shows `wanted`."""
-        give_up = time.monotonic() + patience
-        while time.monotonic() < give_up:
-            drawn = [m for m in self.said if m["msg_type"] in DRAWN]
-            found = [i for i, m in enumerate(drawn) if wanted in str(m["content"]["data"])]
-            if found:
-                return drawn[: found[0] + 1]
-            self.client.get_iopub_msg(timeout=patience)
-        raise TimeoutError(f"{wanted!r} was not shown: {self.said[-3:]}")
-
-
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory) -> Iterator[Notebook]:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=40"], cwd=str(tmp_path_factory.mktemp("kernel")))
-    client = manager.client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    notebook = Notebook(manager, client)
-    assert [m for m in notebook.run(SETUP) if m["type"] == "error"] == []
-    yield notebook
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+def notebook(bare_kernel: Kernel) -> Kernel:
+    """A kernel with vendors that are quick, late and broken."""
+    bare_kernel.do(SETUP)
+    return bare_kernel
 
 
-def plain(messages: list[dict[str, Any]]) -> list[str]:
+def later(kernel: Kernel, launched: list[Message], wanted: str) -> list[Message]:
+    """The draws into the display of a launching cell, until one that shows `wanted`."""
+    place = next(m for m in launched if m["type"] == "display_data")["transient"]["display_id"]
+
+    def drawn() -> list[Message]:
+        return [m for m in kernel.heard if m["type"] in DRAWN and m["transient"].get("display_id") == place]
+
+    if not any(wanted in str(m["data"]) for m in drawn()):
+        kernel.until(lambda m: m["type"] in DRAWN and wanted in str(m["data"]), wanted)
+    shown = [wanted in str(m["data"]) for m in drawn()]
+    return drawn()[: shown.index(True) + 1]
+
+
+def plain(messages: list[Message]) -> list[str]:
     return [m["data"]["text/plain"] for m in messages if m["type"] in DRAWN]
 
 
@@ -114,32 +74,30 @@ def test_a_whole_answer_is_interrupted_as_soon_as_a_stream(notebook):
 
 def test_a_call_in_the_background_is_drawn_in_its_own_cell_while_others_run(notebook):
     began = time.monotonic()
-    messages = notebook.launch(
-        "%%llm quick/simulated-quick --background --to job\nWrite an essay of 120 words about bees"
-    )
+    messages = notebook.run("%%llm quick/simulated-quick --background --to job\nWrite an essay of 120 words about bees")
     assert time.monotonic() - began < 1.0
     first = next(m for m in messages if m["type"] == "display_data")
     assert "job.reply waits, job.cancel() stops" in first["data"]["text/plain"]
     assert not [m for m in messages if m["type"] == "execute_result"]
     assert notebook.value("job.done, job is _llm_job") == "(False, True)"
-    drawn = notebook.later("first token")
-    assert [m["msg_type"] for m in drawn[1:]] == ["update_display_data"] * (len(drawn) - 1)
-    assert {m["content"]["transient"]["display_id"] for m in drawn} == {first["transient"]["display_id"]}
+    drawn = later(notebook, messages, "first token")
+    assert [m["type"] for m in drawn[1:]] == ["update_display_data"] * (len(drawn) - 1)
+    assert {m["transient"]["display_id"] for m in drawn} == {first["transient"]["display_id"]}
     assert len(drawn) <= 15 * 10
     assert notebook.value("job.done, job.reply.provider, job.text == job.reply.text") == "(True, 'quick', True)"
     assert notebook.value("(await job).provider") == "'quick'"
-    assert drawn[-1]["content"]["data"]["text/plain"].count("\n\n— ") == 1
+    assert drawn[-1]["data"]["text/plain"].count("\n\n— ") == 1
 
 
 def test_waiting_for_the_background_can_be_interrupted_and_leaves_it_under_way(notebook):
-    notebook.launch(f"%%llm quick/simulated-quick --background\n{ESSAY}")
+    launched = notebook.run(f"%%llm quick/simulated-quick --background\n{ESSAY}")
     messages = notebook.run("print('waits'); display('now'); _llm_job.reply", interrupt_when="now")
     assert time.monotonic() - notebook.interrupted < 0.5 + 0.5
     assert [m["ename"] for m in messages if m["type"] == "error"] == ["KeyboardInterrupt"]
     assert notebook.value("_llm_job.done") == "False"
     notebook.run("_llm_job.cancel()")
-    last = notebook.later("cancelled after")[-1]
-    assert "simulated model" in last["content"]["data"]["text/plain"]
+    last = later(notebook, launched, "cancelled after")[-1]
+    assert "simulated model" in last["data"]["text/plain"]
     error = next(m for m in notebook.run("await _llm_job") if m["type"] == "error")
     assert error["ename"] == "StreamInterruptedError"
     assert len(error["traceback"]) == 1
@@ -149,25 +107,25 @@ def test_an_error_in_the_background_is_one_line_in_its_display_and_raised_to_who
     notebook.run("%%llm broken/simulated-broken --background\nhi")
     error = next(m for m in notebook.run("_llm_job.reply") if m["type"] == "error")
     assert error["ename"] == "ServiceUnavailableError"
-    notebook.launch("%%llm broken/simulated-broken --background\nhi")
-    last = notebook.later("no answer: ServiceUnavailableError")[-1]
-    assert "\n" not in last["content"]["data"]["text/plain"]
+    launched = notebook.run("%%llm broken/simulated-broken --background\nhi")
+    last = later(notebook, launched, "no answer: ServiceUnavailableError")[-1]
+    assert "\n" not in last["data"]["text/plain"]
 
 
-def turns(notebook: Notebook) -> str:
+def turns(notebook: Kernel) -> str:
     code = "[m['content'] for m in fleet['quick'].chats[-1].body['messages'] if m['role'] == 'user']"
     return notebook.value(code)
 
 
 def test_a_cell_that_is_run_again_replaces_its_turn(notebook):
     ask = "%%llm quick/simulated-quick --chat sums --max-tokens 20\nWhat is "
-    notebook.cell("a", f"{ask}1 + 1?")
-    notebook.cell("b", f"{ask}2 + 2?")
+    notebook.run(f"{ask}1 + 1?", cell="a")
+    notebook.run(f"{ask}2 + 2?", cell="b")
     assert turns(notebook) == "['What is 1 + 1?', 'What is 2 + 2?']"
-    notebook.cell("a", f"{ask}3 + 3?")
+    notebook.run(f"{ask}3 + 3?", cell="a")
     assert turns(notebook) == "['What is 3 + 3?']"
-    notebook.cell("b", f"{ask}4 + 4?", interrupt_when="asking")
-    notebook.cell("c", f"{ask}5 + 5?")
+    notebook.run(f"{ask}4 + 4?", cell="b", interrupt_when="asking")
+    notebook.run(f"{ask}5 + 5?", cell="c")
     assert turns(notebook) == "['What is 3 + 3?', 'What is 2 + 2?', 'What is 5 + 5?']"
     notebook.run(f"{ask}6 + 6?")
     notebook.run(f"{ask}6 + 6?")

@@ -1,4 +1,15 @@
-"""A JupyterLab or Notebook 7 on loopback, and the notebooks that tests open there."""
+"""A JupyterLab or Notebook 7 on loopback, and the notebooks that tests open there.
+
+A test with the fixture `lab` reads like a story:
+
+    def test_an_answer_is_shown(lab, fleet):
+        nb = lab.notebook(["%load_ext hybrid_nb", "%%llm\\nWhat is 6 * 7?"], config=fleet.config())
+        nb.run_all()
+        expect(nb.output(1)).to_contain_text("42")
+        assert nb.errors() == [] and nb.axe(nb.output(1)) == []
+
+It fails, too, when the page complained in its console or asked for anything beyond this machine.
+"""
 
 from __future__ import annotations
 

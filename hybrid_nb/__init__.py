@@ -29,12 +29,13 @@ _NAMES = {
     "RoutePlan": "hybrid_nb.core.types",
     "Route": "hybrid_nb.core.types",
 }
+_WIDGETS: dict[str, str] = {}  # need the extra [lab]
 _MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
 
 __all__ = [  # noqa: PLE0604 - names load on use
     "__version__",
     "load_ipython_extension",
-    *sorted({**_NAMES, **_MODULES}),
+    *sorted({**_NAMES, **_WIDGETS, **_MODULES}),
 ]
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ def __getattr__(name: str) -> Any:
         value: Any = import_module(_MODULES[name])
     elif name in _NAMES:
         value = getattr(import_module(_NAMES[name]), name)
+    elif name in _WIDGETS:
+        import_module("hybrid_nb.core.late").late("ipywidgets", "lab")  # an error that names the extra
+        value = getattr(import_module(_WIDGETS[name]), name)
     else:
         raise AttributeError(f"module 'hybrid_nb' has no attribute {name!r}")
     globals()[name] = value

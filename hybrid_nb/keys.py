@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Literal, NoReturn
 
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
 from hybrid_nb.core.provider import Auth, Secret
+
+SERVICE = "hybrid_nb"  # the name that our keys stand under in the system's keyring
+Place = Literal["keyring", "environment"]
 
 
 class Key:
@@ -33,7 +37,7 @@ class Key:
 
 
 def resolve(spec: str | None, names: Iterable[str], environ: Mapping[str, str]) -> Key | None:
-    """The key that `spec` means: "env:NAME" (or env:NAME[2], of a list with commas) or the key itself.
+    """The key that `spec` means: "env:NAME" (or env:NAME[2], of a list with commas), "keyring:NAME" or the key itself.
 
     None takes the first of `names` that is set. Raises ConfigError for what no header can carry, and for a name
     where the key or "env:NAME" is meant.
@@ -44,6 +48,8 @@ def resolve(spec: str | None, names: Iterable[str], environ: Mapping[str, str]) 
     variable = variable_of(spec)
     if variable is not None:
         return _key(_from(variable, environ), f"env:{variable}")
+    if spec.startswith("keyring:"):
+        return _key(_kept(spec[8:].strip()), spec)
     _refuse_name(spec.strip(), environ)
     return _key(spec, "config")
 
@@ -51,6 +57,72 @@ def resolve(spec: str | None, names: Iterable[str], environ: Mapping[str, str]) 
 def variable_of(spec: str | None) -> str | None:
     """The variable that "env:NAME" means; None for anything else."""
     return spec[4:].strip() if spec is not None and spec.startswith("env:") else None
+
+
+def is_reference(spec: str | None) -> bool:
+    """Whether it says where a key is, and is none."""
+    return spec is not None and spec.startswith(("env:", "keyring:"))
+
+
+def place_of(spec: str | None) -> str | None:
+    """Where a key is to be put that is missing there: a variable's name, or "keyring:NAME"; None: nothing is named."""
+    return spec if spec is not None and spec.startswith("keyring:") else variable_of(spec)
+
+
+# --- the system's keyring -----------------------------------------------------------------------------------
+
+
+def _keyring() -> Any:
+    return late("keyring", "keyring")
+
+
+def _kept(name: str) -> str:
+    """The key under this name; "" when there is none, or no keyring that would open."""
+    try:
+        return _keyring().get_password(SERVICE, name) or ""
+    except ImportError as error:
+        raise ConfigError(f"the key of keyring:{name}: {error}") from None
+    except Exception:  # backends raise what they like; the key is missing then, and that is told where it is used
+        return ""
+
+
+def has_keyring() -> bool:
+    """Whether keys can be kept in the system's keyring."""
+    try:
+        return bool(_keyring().get_keyring().priority >= 1)
+    except Exception:  # not installed, or a backend that cannot tell
+        return False
+
+
+def keep(name: str, variable: str, value: str, place: Place, environ: MutableMapping[str, str]) -> str:
+    """Put a key where it is kept, and return the `api_key` that means it. "environment" lasts as long as this process.
+
+    Raises ConfigError for a key that no header can carry, and for a keyring that does not take it.
+    """
+    key = _key(value, "the form")
+    if key is None:
+        raise ConfigError("the key is empty")
+    _refuse_name(key._value, environ)
+    if place == "environment":
+        environ[variable] = key._value
+        return f"env:{variable}"
+    try:
+        _keyring().set_password(SERVICE, name, key._value)
+    except ImportError as error:
+        raise ConfigError(str(error)) from None
+    except Exception as error:  # backends raise what they like, and their texts may hold what was given
+        raise ConfigError(
+            f"the system's keyring did not take the key ({type(error).__name__}); keep it in the environment instead"
+        ) from None
+    return f"keyring:{name}"
+
+
+def forget(name: str) -> None:
+    """Take a key out of the keyring; nothing happens when it is not there."""
+    try:
+        _keyring().delete_password(SERVICE, name)
+    except Exception:  # likewise; it is not there any more, or never was
+        return
 
 
 def _key(value: str, source: str) -> Key | None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from hybrid_nb import checks
 from hybrid_nb.core import forks
+from hybrid_nb.core.news import News
 from hybrid_nb.core.provider import Provider, Transport
 from hybrid_nb.engine.checkups import Agenda, Subject
 from hybrid_nb.engine.gate import Gate
@@ -45,6 +46,7 @@ class Rounds:
         transport: Transport,
         health: Health,
         gate: Gate,
+        news: News | None = None,
         *,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -55,6 +57,7 @@ class Rounds:
         self._transport = transport
         self._health = health
         self._gate = gate
+        self._news = news or News()
         self._rng = rng or random.Random()
         self._clock = clock
         self._wall = wall
@@ -172,6 +175,7 @@ class Rounds:
             return
         self._health.checked(check)
         self._gate.well(check.up, check.missing)
+        self._news.tell("health")
         if check.retry_after is not None:
             self._agenda.put_off(check.provider, now + check.retry_after, now)
 

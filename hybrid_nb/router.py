@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import datetime as dt
 import os
 import random
 import threading
 import time
-import weakref
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import checks, frames, remaining, setup
+from hybrid_nb import changing, checks, frames, keys, leaving, remaining, rows, setup
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core import forks
 from hybrid_nb.core.errors import AuthenticationError, ConfigError, HybridNbError, InferenceError
-from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, make_request
+from hybrid_nb.core.inputs import OptionValueError, make_request
+from hybrid_nb.core.news import Listener, News
 from hybrid_nb.core.provider import Provider
-from hybrid_nb.core.types import Reply, Request, RoutePlan, Target
+from hybrid_nb.core.types import Reply, Request, RoutePlan
 from hybrid_nb.discovery import discover
 from hybrid_nb.engine import vitals
-from hybrid_nb.engine.breaker import Policy
 from hybrid_nb.engine.facts import Facts, Turns, fresh_for, gather, identity
 from hybrid_nb.engine.gate import Gate
 from hybrid_nb.engine.health import Check, Health
 from hybrid_nb.engine.latency import Latency
-from hybrid_nb.engine.plan import Catalogue, Need, no_candidate, plan
+from hybrid_nb.engine.plan import Need, no_candidate, plan
 from hybrid_nb.engine.recorded import Asked, Recorded
-from hybrid_nb.engine.rollout import Rollout
-from hybrid_nb.engine.run import Conduct, Engine, Sink, Timing
-from hybrid_nb.engine.schedule import Slot
+from hybrid_nb.engine.run import Engine, Sink
+from hybrid_nb.file import File
 from hybrid_nb.ledger import costs, prices
-from hybrid_nb.ledger.budget import Budget, limits_of
-from hybrid_nb.ledger.entries import entry
-from hybrid_nb.ledger.money import Limits
+from hybrid_nb.ledger.budget import Budget
 from hybrid_nb.ledger.store import Ledger
-from hybrid_nb.portal import Job, portal
+from hybrid_nb.portal import portal
 from hybrid_nb.providers import vendors
+from hybrid_nb.recording import Recorder
 from hybrid_nb.rounds import Rounds, Ward, weakly
+from hybrid_nb.state import State, budget_of, make_state, policy_of, slots
 from hybrid_nb.stream import Stream
 from hybrid_nb.transports.http import HttpTransport
 
@@ -53,57 +49,6 @@ if TYPE_CHECKING:
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
 Clock = Callable[[], float]
 LISTING_PATIENCE = 2.0  # seconds that a start waits for the model lists of providers that name no models
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A configuration in force. Replaced whole, so that calls under way finish on what they started with."""
-
-    settings: configuration.Settings
-    catalogue: Catalogue
-    conduct: Conduct
-
-    @property
-    def providers(self) -> dict[str, Provider]:
-        return self.catalogue.providers
-
-
-def make_state(settings: configuration.Settings, providers: Iterable[Provider]) -> State:
-    router = settings.router
-    timing = Timing(router.timeout, router.connect_timeout, router.ttft_timeout, router.stall_timeout)
-    return State(
-        settings,
-        Catalogue(
-            providers,
-            settings.group,
-            router.strategy,
-            router.mode,
-            rates=_rates,
-            max_ttft=router.max_ttft,
-            explore=router.explore,
-            regions=router.regions,
-            rollouts=[Rollout(name, r.to, r.percent, r.by) for name, r in settings.rollout.items()],
-        ),
-        Conduct(
-            router.retries,
-            router.retry_delay,
-            router.failover,
-            timing,
-            router.resume,
-            router.content_filter_failover,
-            router.hedge,
-            router.when_limited == "reject",
-        ),
-    )
-
-
-def _policy_of(settings: configuration.Settings) -> Policy:
-    return Policy(threshold=settings.router.breaker_threshold, seconds=settings.router.breaker_seconds)
-
-
-def _budget_of(settings: configuration.Settings) -> tuple[Limits, bool]:
-    budget = settings.budget
-    return limits_of(budget.daily_usd, budget.monthly_usd), budget.when_exceeded == "queue"
 
 
 class Prepared(NamedTuple):
@@ -117,40 +62,6 @@ class Prepared(NamedTuple):
     @property
     def asked(self) -> Asked:
         return Asked(self.request, self.model, self.plan, self.state.providers, self.state.settings.cache)
-
-
-class _Recorder:
-    """Finished calls go to the ledger, to the health records and to the times to first token."""
-
-    def __init__(self, ledger: Ledger, health: Health, gate: Gate, clock: Clock) -> None:
-        self.ledger = ledger
-        self.health = health
-        self.latency = gate.latency
-        self.gate = gate
-        self.clock = clock
-
-    async def finished(self, started: float, request: Request, reply: Reply, status: str, error: str | None) -> None:
-        self._health(reply)
-        await self.ledger.record(entry(started, request, reply, status, error))
-
-    def abandoned(self, started: float, request: Request, reply: Reply, error: str) -> None:
-        self._health(reply)
-        self.ledger.record_soon(entry(started, request, reply, "cancelled", error))
-
-    def _health(self, reply: Reply) -> None:
-        for attempt in reply.route.attempts:
-            wrong_request = attempt.status_code in (400, 404, 413, 422)
-            ok, ended = attempt.outcome == "ok", attempt.started + attempt.seconds
-            if not ok and self.gate.naps.spanned(attempt.started, ended):
-                continue  # we slept: that says nothing about the provider
-            if attempt.outcome != "cancelled" and not wrong_request:
-                self.health.attempt(attempt.provider, ok, attempt.error, ended, attempt.model, attempt.seconds)
-            waited = attempt.ttft
-            timed_out = attempt.error is not None and attempt.error.startswith("ProviderTimeoutError")
-            if waited is None and (timed_out or attempt.part == "overtaken"):
-                waited = attempt.seconds  # a wait that ended without a token counts as long as it was
-            if waited is not None:
-                self.latency.observe(Target(attempt.provider, attempt.model), waited, self.clock())
 
 
 class Router:
@@ -178,6 +89,9 @@ class Router:
             found += self._discovered(found)
         self.discovered = tuple(p.name for p in found[len(settings.provider) :])
         self._lock = threading.RLock()
+        self._news = News()
+        self._history = changing.History()
+        self._file = File(self.path, settings)
         self._state = make_state(settings, found)
         self._health = Health()
         self._latency = Latency()
@@ -188,20 +102,18 @@ class Router:
         self._rng = random.Random(self._seed)
         self._ledger = Ledger(settings.ledger.url)
         self._transport = HttpTransport()
-        self._budget = Budget(self._ledger, *_budget_of(settings), self._wall)
+        self._budget = Budget(self._ledger, *budget_of(settings), self._wall)
         self._gate = Gate(prices.cost, self._budget, self._latency, self._clock)
-        self._gate.policy = _policy_of(settings)
-        recorder = _Recorder(self._ledger, self._health, self._gate, self._clock)
+        self._gate.policy = policy_of(settings)
+        recorder = Recorder(self._ledger, self._health, self._gate, self._clock, self._news)
         chance = random.Random(self._seed)
         self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=chance, wall=self._wall)
         self._engine.hedger.rate = settings.router.hedge_rate
         self._recorded = Recorded(self._ledger)
         self._closed = False
-        self._rounds = Rounds(weakly(self._ward), self._transport, self._health, self._gate)
-        self._parts = Parts(self._transport, self._ledger, self._budget, self._rounds)
-        self._left = weakref.finalize(self, _closing, self._parts, os.getpid())
-        self._left.atexit = False  # _close_left waits too
-        _unclosed.add(self)
+        self._rounds = Rounds(weakly(self._ward), self._transport, self._health, self._gate, self._news)
+        self._parts = leaving.Parts(self._transport, self._ledger, self._budget, self._rounds)
+        self._left = leaving.when_left(self, self._parts)
         self._listed: set[str] = set()
         self._list_unlisted()
         portal().submit(self._warm())
@@ -431,12 +343,12 @@ class Router:
     def calls(self, since: Any = None) -> pd.DataFrame:
         """Every call, one row each, oldest first. `since`: a datetime, a timedelta back from now, or unix time."""
         self._check_open()
-        return frames.calls(self._ledger.calls(_unix(since)))
+        return frames.calls(self._ledger.calls(rows.unix(since)))
 
     def attempts(self, since: Any = None) -> pd.DataFrame:
         """Every attempt, failed ones too, with what each cost."""
         self._check_open()
-        return frames.attempts(self._ledger.attempts(_unix(since)))
+        return frames.attempts(self._ledger.attempts(rows.unix(since)))
 
     def costs(self, by: str | Sequence[str] | None = ("provider", "model", "day"), since: Any = None) -> pd.DataFrame:
         """Calls, tokens and dollars summed by provider, model, tier, day, month, status, cost_source or tag:NAME; with
@@ -446,7 +358,7 @@ class Router:
         """
         self._check_open()
         names = [by] if isinstance(by, str) else list(by or ())
-        return frames.costs(costs.costs(self._ledger, names, _unix(since)), names)
+        return frames.costs(costs.costs(self._ledger, names, rows.unix(since)), names)
 
     def budget(self) -> pd.DataFrame:
         """One row a limit ("day", "month"; days and months in UTC), over all processes that share the ledger.
@@ -486,6 +398,7 @@ class Router:
             for result in portal().run(self._check(live)):
                 self._health.checked(result)
                 self._gate.well(result.up, result.missing, asked=True)
+            self._news.tell("health")
         found = vitals.rows(state.providers.values(), self._health, self._gate, by)
         return frames.records(found, vitals.COLUMNS[by])
 
@@ -494,7 +407,7 @@ class Router:
 
     def models(self) -> pd.DataFrame:
         """One row a model that can be asked for, in the order of preference, with prices per million tokens."""
-        return frames.records([_model_row(option) for option in self._state.catalogue.options], MODEL_COLUMNS)
+        return frames.records([rows.model(option) for option in self._state.catalogue.options], rows.MODEL_COLUMNS)
 
     def model_names(self) -> list[str]:
         """Every name that `model` may be: groups, "provider/model" and bare names."""
@@ -524,28 +437,45 @@ class Router:
 
     def providers(self) -> pd.DataFrame:
         """One row a provider: its type, tier, address, and where its key comes from (never the key)."""
-        return frames.records([_provider_row(p) for p in self._state.providers.values()], PROVIDER_COLUMNS)
+        return frames.records([rows.provider(p) for p in self._state.providers.values()], rows.PROVIDER_COLUMNS)
 
     def test_provider(self, name: str, model: str | None = None) -> pd.DataFrame:
         """Connection, key and model of a provider in three steps: one row each with ok, detail and seconds.
 
         The third sends a prompt of a few tokens to `model` (default: its first), so it may cost a fraction of a cent.
         """
-        return frames.records(
-            portal().run(self._test(self._provider(name), model)), ("step", "ok", "detail", "seconds")
-        )
+        steps = self._steps(self._provider(name), model)
 
-    async def _test(self, provider: Provider, model: str | None) -> list[dict[str, Any]]:
+        async def all_steps() -> list[dict[str, Any]]:
+            return [step async for step in steps]
+
+        return frames.records(portal().run(all_steps()), ("step", "ok", "detail", "seconds"))
+
+    async def test_steps(self, name: str, model: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """As test_provider, step by step as each ends: dicts of step, ok, detail and seconds. Runs on any loop."""
+        steps = self._steps(self._provider(name), model)
+        while (step := await portal().arun(_following(steps))) is not None:
+            yield step
+
+    async def _steps(self, provider: Provider, model: str | None) -> AsyncIterator[dict[str, Any]]:
         if provider.missing_key:
-            return [_step("connection"), _step("key", provider.missing_key), _step("model")]
+            yield _step("connection")
+            yield _step("key", provider.missing_key)
+            yield _step("model")
+            return
         result = await checks.check(provider, self._transport)
         if not result.reached:
-            return [_step("connection", result.error), _step("key"), _step("model")]
-        where = ", ".join(e.base_url for e in provider.endpoints)
-        connected = _step("connection", where, True, result.latency)
-        if not result.ok:
-            return [connected, _step("key", result.error), _step("model")]
-        return [connected, _step("key", "accepted", True), await self._test_model(provider, model)]
+            found = [_step("connection", result.error), _step("key"), _step("model")]
+        else:
+            where = ", ".join(e.base_url for e in provider.endpoints)
+            key = _step("key", "accepted", True) if result.ok else _step("key", result.error)
+            found = [_step("connection", where, True, result.latency), key]
+        for step in found:
+            yield step
+        if result.ok:
+            yield await self._test_model(provider, model)
+        elif result.reached:
+            yield _step("model")
 
     async def _test_model(self, provider: Provider, model: str | None) -> dict[str, Any]:
         chosen = model or next((info.id for info in provider.models), None)
@@ -561,8 +491,13 @@ class Router:
     # --- changing -------------------------------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:
-        """Change [router] settings at once: strategy, mode, retries, timeouts ... Calls under way keep theirs."""
-        self._change(lambda data: data["router"].update(changes))
+        """Change [router] settings at once: strategy, mode, retries, timeouts ... Calls under way keep theirs.
+
+        `budget` and `cache` take a dict of their own keys, `group` a dict of groups (None takes one out):
+
+        >>> router.configure(retries=1, budget={"daily_usd": 2}, group={"fast": ["lan/qwen3"]})   # doctest: +SKIP
+        """
+        self._change(f"set {', '.join(changes)}", changing.configuring(changes))
 
     def rollout(self, model: str, to: str, percent: float, by: str = "user") -> None:
         """Send a share of those who ask for `model` (a group or a model's name; "*": none) to the target `to` first.
@@ -575,7 +510,7 @@ class Router:
         >>> router.rollback("fast")                                      # doctest: +SKIP
         """
         item = {"to": to, "percent": percent, "by": by}
-        self._change(lambda data: data.update(rollout={**data.get("rollout", {}), model: item}))
+        self._change(f"rollout of {model}", lambda data: data.update(rollout={**data.get("rollout", {}), model: item}))
 
     def rollback(self, model: str | None = None) -> None:
         """End the rollout of `model` (None: all of them) at once; calls under way are finished where they are."""
@@ -583,29 +518,41 @@ class Router:
         if model is not None and model not in running:
             raise ConfigError(f"no rollout of {model!r}{configuration.nearest(model, running)}")
         self._change(
-            lambda data: data.update(rollout={n: r for n, r in data.get("rollout", {}).items() if model and n != model})
+            "rollback",
+            lambda data: data.update(
+                rollout={n: r for n, r in data.get("rollout", {}).items() if model and n != model}
+            ),
         )
 
     def add_provider(self, provider: Mapping[str, Any]) -> None:
         """Add a provider: a dict as in [[provider]]. Raises ConfigError."""
-        self._change(lambda data: data["provider"].append(dict(provider)))
+        self._change(f"add {provider.get('name')}", lambda data: data["provider"].append(dict(provider)))
 
     def update_provider(self, name: str, **changes: Any) -> None:
-        """Change a provider's settings."""
+        """Change a provider's settings; None takes one back to its default. One that was found is configured by it."""
+        self._change(f"change {name}", changing.updating(self._provider(name), changes))
+
+    def remove_provider(self, name: str, everywhere: bool = False) -> None:
+        """Take a provider out; `everywhere`: out of groups, rollouts and the default model too, which else refuse."""
         self._provider(name)
+        self._change(f"remove {name}", changing.removing(name, everywhere), gone=name)
 
-        def change(data: dict[str, Any]) -> None:
-            next(item for item in data["provider"] if item["name"] == name).update(changes)
+    def order_providers(self, names: Sequence[str]) -> None:
+        """Put all providers into this order, the first preferred; their priorities within each tier follow it."""
+        self._check_open()
+        self._change("order of providers", changing.ordering(names, self._state))
 
-        self._change(change)
+    def set_key(self, name: str, key: str, place: keys.Place | None = None) -> str:
+        """Keep a provider's key, and use it at once; returns where it is ("keyring:NAME" or "env:NAME"), never the key.
 
-    def remove_provider(self, name: str) -> None:
-        """Take a provider out."""
-        self._provider(name)
-        self._change(
-            lambda data: data["provider"].__setitem__(slice(None), [i for i in data["provider"] if i["name"] != name]),
-            gone=name,
-        )
+        `place`: "keyring" (the system's, for good), "environment" (of this process, until it ends) or None: the
+        keyring where there is one. Raises ConfigError.
+        """
+        provider = self._provider(name)
+        chosen: keys.Place = place or ("keyring" if keys.has_keyring() else "environment")
+        spec = keys.keep(name, setup.variable_for(name, provider.vendor), key, chosen, os.environ)
+        self._change(f"key of {name}", changing.updating(provider, {"api_key": spec}))
+        return spec
 
     def _provider(self, name: str) -> Provider:
         self._check_open()
@@ -614,29 +561,28 @@ class Router:
             raise ConfigError(f"no provider {name!r}{configuration.nearest(name, self._state.providers)}")
         return found
 
-    def _change(self, change: Any, gone: str | None = None) -> None:
+    def _change(self, what: str, change: changing.Change, gone: str | None = None) -> None:
         self._check_open()
         with self._lock:
-            old = self._state
-            data = old.settings.model_dump(exclude_unset=True)
-            data = {
-                **data,
-                "router": dict(data.get("router", {})),
-                "provider": [dict(i) for i in data.get("provider", ())],
-            }
-            configured = {item["name"] for item in data["provider"]}
-            kept = [p for p in old.providers.values() if p.name not in configured and p.name != gone]
-            change(data)
-            settings = setup.check(configuration.validate(data, "the change"), "the change", {p.name for p in kept})
-            built = [self._rebuilt(item, old) for item in settings.provider]
-            named = {p.name for p in built}  # one that was found may since have been configured
-            self._state = make_state(settings, [*built, *(p for p in kept if p.name not in named)])
-            self._gate.policy = _policy_of(settings)
-            self._engine.hedger.rate = settings.router.hedge_rate
-            self._budget.limits, self._budget.queue = _budget_of(settings)
+            before = self._state
+            self._arrange(changing.changed(before, change, gone))
+            self._history.add(what, before)
+        self._changed()
+
+    def _arrange(self, new: changing.Arranged) -> None:
+        """Put other settings in force, all at once."""
+        old, settings = self._state, new.settings
+        built = [self._rebuilt(item, old) for item in settings.provider]
+        self._state = make_state(settings, [*built, *new.found])
+        self._gate.policy = policy_of(settings)
+        self._engine.hedger.rate = settings.router.hedge_rate
+        self._budget.limits, self._budget.queue = budget_of(settings)
+
+    def _changed(self) -> None:
         self._list_unlisted()
         self._rounds.changed()
         portal().submit(self._count_slots())
+        self._news.tell("config")
 
     def _rebuilt(self, item: configuration.ProviderSettings, old: State) -> Provider:
         provider = setup.build(item, os.environ)
@@ -648,18 +594,84 @@ class Router:
             return provider
         return setup.with_contexts(replace(provider, models=before.models), item.context)
 
-    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
+    def undo(self) -> str:
+        """Take the last change back, at once; returns what it was. Raises ConfigError when there is none."""
+        self._check_open()
+        with self._lock:
+            past = self._history.take()
+            self._arrange(changing.Arranged(past.state.settings, changing.unconfigured(past.state)))
+        self._changed()
+        return past.what
+
+    @property
+    def undoable(self) -> str | None:
+        """The last change, which undo() would take back; None: there is none."""
+        return self._history.last
+
+    # --- the file -------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str] | None = None, overwrite: bool = False) -> Path:
         """Write the configuration as TOML: to `path`, the file it came from, or the user's. Comments are kept.
 
         Keys that came from the environment are written as env:NAME; a key given in clear text is written as given.
         What the environment set of [router] and [cache] (MAX_RETRIES, HYBRID_NB_CACHE ...) is not written.
+        Raises ConfigConflictError when the file was changed by somebody else since it was read, unless `overwrite`.
         """
-        from hybrid_nb.core.saving import save
+        settings = setup.own(self._state.settings, self._borrowed)
+        saved = self._file.save(settings, Path(path) if path else None, overwrite)
+        self._news.tell("config")
+        return saved
 
-        return save(
-            setup.own(self._state.settings, self._borrowed),
-            Path(path) if path else self.path or configuration.user_file(),
-        )
+    def unsaved(self) -> list[str]:
+        """What differs from the file, one short line each, without any key."""
+        return changing.differences(self._file.settings, setup.own(self._state.settings, self._borrowed))
+
+    def reload(self) -> list[str]:
+        """Take what the file says now, at once (undo() takes it back); returns what changed. Raises ConfigError."""
+        path = self.path or self._file.target
+        before = self._state.settings
+        self.take(path)
+        self._file = File(path, self._state.settings)
+        self._news.tell("config")
+        return changing.differences(before, self._state.settings)
+
+    def take(self, config: str | os.PathLike[str] | Mapping[str, Any]) -> None:
+        """Use another configuration, a path or a dict, from now on (undo() takes it back). The ledger stays.
+
+        Raises ConfigError, and nothing is changed.
+        """
+        self._check_open()
+        loaded = setup.load(config, os.environ)
+        with self._lock:
+            before = self._state
+            settings = loaded.settings.model_copy(update={"ledger": before.settings.ledger})
+            self._arrange(changing.Arranged(settings, ()))
+            self._history.add("another configuration", before)
+        self._changed()
+
+    def to_toml(self) -> str:
+        """The configuration as TOML, without any key in clear text."""
+        from hybrid_nb.core.saving import text_of
+
+        return text_of(setup.own(self._state.settings, self._borrowed))
+
+    def watch(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(topic)` when something happened; the function that is returned ends it.
+
+        Topics: "calls" (a call ended), "health" (somebody was looked at), "config" (settings changed or were saved),
+        "closed". It is called on the thread where it happened, and must return at once.
+        """
+        return self._news.watch(listener)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, so that nothing can be asked any more."""
+        return self._closed
+
+    @property
+    def settings(self) -> configuration.Settings:
+        """The settings in force (frozen). A key in clear text is in them, but not in their repr."""
+        return self._state.settings
 
     def close(self) -> None:
         """Close connections and the ledger. Calls under way are finished or fail; further ones raise ConfigError.
@@ -670,7 +682,8 @@ class Router:
             return
         self._closed = True
         self._left.detach()
-        portal().run(_close(self._parts))
+        portal().run(leaving.close(self._parts))
+        self._news.tell("closed")
 
     def __enter__(self) -> Self:
         return self
@@ -685,11 +698,8 @@ class Router:
         return f"Router({names}; {len(self._state.catalogue.options)} models{'; closed' if self._closed else ''})"
 
 
-MODEL_COLUMNS = (
-    "provider", "model", "tier", "priority", "context", "max_output", "tools", "vision", "json_schema", "loaded",
-    "input_usd_per_mtok", "output_usd_per_mtok", "price_source", "available",
-)  # fmt: skip
-PROVIDER_COLUMNS = ("provider", "type", "tier", "priority", "enabled", "base_url", "key", "models", "rpm")
+async def _following(steps: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return await anext(steps, None)
 
 
 def _step(name: str, detail: str | None = "not tried", ok: bool = False, took: float | None = None) -> dict[str, Any]:
@@ -700,103 +710,10 @@ def _ignore(text: str) -> None:
     """A sink for comparisons: they stream for the times, and read the reply at the end."""
 
 
-def slots(found: RoutePlan, catalogue: Catalogue) -> Iterator[Slot]:
-    """Every accepted target at each of its addresses, in order; made as they are needed."""
-    for candidate in found.candidates:
-        if not (candidate.accepted or candidate.kind == "open"):  # the gate has the last word on what is open
-            continue
-        provider = catalogue.providers[candidate.target.provider]
-        for endpoint in provider.endpoints_for(candidate.target.model):
-            yield Slot(candidate.target, provider, endpoint, candidate.tier, candidate.reason)
-
-
-def _rates(provider: Provider, model: str) -> tuple[float | None, float | None]:
-    """Dollars per million tokens of input and output, for comparing providers."""
-    return prices.per_million(provider, model, "input")[0], prices.per_million(provider, model, "output")[0]
-
-
-def _model_row(option: Any) -> dict[str, Any]:
-    info, provider = option.info, option.provider
-    into, source = prices.per_million(provider, info.id, "input")
-    out, _ = prices.per_million(provider, info.id, "output")
-    return {
-        "provider": provider.name, "model": info.id, "tier": provider.tier, "priority": provider.priority,
-        "context": info.context, "max_output": info.max_output, "tools": info.tools, "vision": info.vision,
-        "json_schema": info.json_schema, "loaded": info.loaded, "input_usd_per_mtok": into,
-        "output_usd_per_mtok": out, "price_source": source, "available": option.blocked[1] if option.blocked else "yes",
-    }  # fmt: skip
-
-
-def _provider_row(p: Provider) -> dict[str, Any]:
-    sources = list(dict.fromkeys(e.key.source for e in p.endpoints if e.key))
-    return {
-        "provider": p.name, "type": p.vendor.type, "tier": p.tier, "priority": p.priority, "enabled": p.enabled,
-        "base_url": ", ".join(e.base_url for e in p.endpoints), "models": len(p.models), "rpm": p.rpm,
-        "key": ", ".join(sources) or ("missing" if p.missing_key else "not needed"),
-    }  # fmt: skip
-
-
-def _unix(since: Any) -> float | None:
-    """Unix time of a datetime, a date text, a timedelta back from now, or a number."""
-    if since is None or isinstance(since, int | float):
-        return since
-    if isinstance(since, dt.timedelta):
-        return time.time() - since.total_seconds()
-    if isinstance(since, str):
-        try:
-            since = dt.datetime.fromisoformat(since)
-        except ValueError:
-            raise OptionValueError(f"since must be a date such as 2026-11-01, not {since!r}") from None
-    if isinstance(since, dt.datetime):
-        return since.timestamp()
-    if isinstance(since, dt.date):
-        return dt.datetime.combine(since, dt.time()).timestamp()
-    raise OptionTypeError(f"since must be a datetime, timedelta, ISO date or unix time, not {type(since).__name__}")
-
-
 def check_providers(router: Router) -> None:
     """Raises NoProviderAvailableError, with what to do, when a router has no provider and needs one."""
     if not router._state.providers and router._state.settings.cache.mode != "replay":
         raise no_candidate(RoutePlan(()), Request(()))
-
-
-# --- routers that nobody closes ---------------------------------------------------------------------------
-
-_unclosed: weakref.WeakSet[Router] = weakref.WeakSet()
-EXIT_PATIENCE = 1.0  # seconds that the end of a program waits for connections to close
-
-
-class Parts(NamedTuple):
-    """What a router has to close."""
-
-    transport: HttpTransport
-    ledger: Ledger
-    budget: Budget
-    rounds: Rounds
-
-
-async def _close(parts: Parts) -> None:
-    transport, ledger, budget, rounds = parts
-    await rounds.stop()
-    await transport.aclose()
-    await asyncio.sleep(0)  # calls that the closing ends hand back what they hold
-    budget.close()
-    await ledger.drain()
-    ledger.close()
-
-
-def _closing(parts: Parts, pid: int) -> Job[None] | None:
-    """Begin to close what a router leaves. A forked child leaves its parent's connections alone."""
-    return portal().submit(_close(parts)) if os.getpid() == pid else None
-
-
-@atexit.register
-def _close_left() -> None:
-    for router in list(_unclosed):
-        left, over = router._left.detach(), threading.Event()  # a call does nothing once weakref's own exit has run
-        job = left[1](*left[2]) if left else None
-        if job is not None and job.when_done(over.set):
-            over.wait(EXIT_PATIENCE)
 
 
 # --- the default router -------------------------------------------------------------------------------------

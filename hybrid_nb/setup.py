@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hybrid_nb import keys
 from hybrid_nb.core.config import ProviderSettings, Settings, find_file, nearest, read_file, validate
-from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.errors import ConfigError, Mistake
 from hybrid_nb.core.models import canonical
 from hybrid_nb.core.provider import Endpoint, Price, Provider, Vendor
 from hybrid_nb.core.types import CACHE_MODES, ModelInfo, Tier
@@ -214,14 +214,15 @@ def check(settings: Settings, source: str, others: Collection[str] | None = ()) 
     for number, item in enumerate(settings.provider):
         where = f"{source}: provider[{number}] ({item.name})"
         if item.name in seen:
-            raise ConfigError(f"{where}: the name is used twice; give each provider its own")
+            raise _wrong(where, ("provider", number, "name"), "the name is used twice; give each provider its own")
         seen.add(item.name)
         try:
             kind = vendor(item.type)
         except ConfigError as error:
-            raise ConfigError(f"{where}.type: {error}") from None
+            raise _wrong(f"{where}.type", ("provider", number, "type"), str(error)) from None
         if kind.base_url is None and not item.base_url and not item.endpoints:
-            raise ConfigError(f"{where}: type {item.type!r} has no default address; set base_url or endpoints")
+            told = f"type {item.type!r} has no default address; set base_url or endpoints"
+            raise _wrong(where, ("provider", number, "base_url"), told)
     for group, members in settings.group.items():
         _check_group(f"{source}: group.{group}", group, members, settings.group)
     if others is None or settings.router.discover or settings.cache.mode == "replay":  # a replay needs no provider
@@ -229,24 +230,32 @@ def check(settings: Settings, source: str, others: Collection[str] | None = ()) 
     names = seen | set(others)
     models = None if others else _all_models(settings)
     for name, rollout in settings.rollout.items():
-        _check_member(f"{source}: rollout.{name}.to", rollout.to, names, models)
+        _check_member(f"{source}: rollout.{name}.to", ("rollout", name), rollout.to, names, models)
     for group, members in settings.group.items():
         for member in members:
-            _check_member(f"{source}: group.{group}", member, names, models)
+            _check_member(f"{source}: group.{group}", ("group", group), member, names, models)
     default = settings.router.default_model
     if default is not None and default not in settings.group:
-        _check_member(f"{source}: router.default_model", default, names, models, settings.group)
+        place = ("router", "default_model")
+        _check_member(f"{source}: {'.'.join(place)}", place, default, names, models, settings.group)
     return settings
+
+
+def _wrong(where: str, location: tuple[int | str, ...], told: str) -> ConfigError:
+    return ConfigError(f"{where}: {told}", [Mistake(location, told)])
 
 
 def _check_group(where: str, name: str, members: Sequence[str], groups: Collection[str]) -> None:
     if not members:
-        raise ConfigError(f'{where}: the group is empty; list its models as ["provider/model", ...], or take it out')
+        told = 'the group is empty; list its models as ["provider/model", ...], or take it out'
+        raise _wrong(where, ("group", name), told)
     inner = next((member for member in members if member in groups), None)
     if inner == name:
-        raise ConfigError(f"{where}: the group contains itself; write the model as provider/model, or rename the group")
+        told = "the group contains itself; write the model as provider/model, or rename the group"
+        raise _wrong(where, ("group", name), told)
     if inner is not None:
-        raise ConfigError(f"{where}: {inner!r} is a group, and a group holds models only; list its models here")
+        told = f"{inner!r} is a group, and a group holds models only; list its models here"
+        raise _wrong(where, ("group", name), told)
 
 
 def _all_models(settings: Settings) -> dict[str, str] | None:
@@ -256,17 +265,21 @@ def _all_models(settings: Settings) -> dict[str, str] | None:
 
 
 def _check_member(
-    where: str, member: str, names: Collection[str], models: Mapping[str, str] | None, groups: Collection[str] = ()
+    where: str,
+    location: tuple[int | str, ...],
+    member: str,
+    names: Collection[str],
+    models: Mapping[str, str] | None,
+    groups: Collection[str] = (),
 ) -> None:
     provider, slash, _ = member.partition("/")
     if (slash and provider in names) or (models is not None and canonical(member) in models):
         return
     if slash:
-        raise ConfigError(f"{where}: no provider {provider!r}{nearest(provider, names)}")
+        raise _wrong(where, location, f"no provider {provider!r}{nearest(provider, names)}")
     if models is not None:
-        raise ConfigError(
-            f"{where}: no model {member!r} in any provider's models{nearest(member, {*models.values(), *groups})}"
-        )
+        told = f"no model {member!r} in any provider's models{nearest(member, {*models.values(), *groups})}"
+        raise _wrong(where, location, told)
 
 
 # --- providers --------------------------------------------------------------------------------------------
@@ -300,6 +313,20 @@ def build(item: ProviderSettings, environ: Mapping[str, str]) -> Provider:
     )
 
 
+def as_settings(provider: Provider) -> dict[str, Any]:
+    """The [[provider]] that a provider which was found by itself would have."""
+    places = [endpoint.base_url for endpoint in provider.endpoints]
+    item: dict[str, Any] = {"name": provider.name, "type": provider.vendor.type, "tier": provider.tier}
+    return {**item, "base_url": places[0]}
+
+
+def variable_for(name: str, kind: Vendor) -> str:
+    """The environment variable for a provider's key: the vendor's own, or one by the provider's name."""
+    if name == kind.type and kind.key_env:
+        return kind.key_env[0]
+    return re.sub(r"\W", "_", name).upper() + "_API_KEY"
+
+
 def at_once(kind: Vendor, tier: Tier, environ: Mapping[str, str]) -> int | None:
     """How many requests a local server works on at a time, as far as its variable or its kind's default tells."""
     if tier == "cloud":
@@ -327,7 +354,7 @@ def _endpoints(item: ProviderSettings, environ: Mapping[str, str]) -> tuple[Endp
         raise ConfigError(f"provider {item.name!r}: {error}") from None
     if item.endpoints:
         return tuple(
-            Endpoint(e.base_url, key, e.models, keys.variable_of(e.api_key or item.api_key))
+            Endpoint(e.base_url, key, e.models, keys.place_of(e.api_key or item.api_key))
             for e, key in zip(item.endpoints, own, strict=True)
         )
-    return (Endpoint(item.base_url or kind.base_url or "", shared, (), keys.variable_of(item.api_key)),)
+    return (Endpoint(item.base_url or kind.base_url or "", shared, (), keys.place_of(item.api_key)),)

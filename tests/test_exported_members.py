@@ -21,7 +21,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_the_errors() -> None:
     kinds = [n for n, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert sorted(kinds) == [
-        "AuthenticationError", "BudgetExceededError", "ConfigError", "ConnectionFailedError", "ContentFilterError",
+        "AuthenticationError", "BudgetExceededError", "ConfigConflictError", "ConfigError",
+        "ConnectionFailedError", "ContentFilterError",
         "ContextLengthError", "HybridNbError", "InferenceError", "InvalidRequestError", "MalformedResponseError",
         "ModelNotFoundError", "NoProviderAvailableError", "PermissionDeniedError", "ProviderError",
         "ProviderTimeoutError", "QuotaExceededError", "RateLimitError", "ReplayMissError",

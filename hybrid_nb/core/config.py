@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.errors import ConfigError, Mistake
 from hybrid_nb.core.types import CacheMode
 
 FILE_NAME = "hybrid_nb.toml"
@@ -205,14 +206,29 @@ def find_file(environ: Mapping[str, str]) -> Path | None:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The file's TOML. Raises ConfigError with file, line and what is wrong."""
+    return parse(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The file's text. Raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
+        return path.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """The TOML of a text. Raises ConfigError with the line."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        line = int(at[1]) if at else text.count("\n") + 1
+        raise ConfigError(f"{source}: not valid TOML: {error}", line=line) from None
 
 
 def validate(data: Mapping[str, Any], source: str) -> Settings:
@@ -223,8 +239,8 @@ def validate(data: Mapping[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        problems = [_sentence(item, data) for item in error.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+        problems = [Mistake(tuple(item["loc"]), _sentence(item, data)) for item in error.errors()]
+        raise ConfigError(f"{source}: " + "; ".join(p.told for p in problems), problems) from None
 
 
 def nearest(word: str, among: Any) -> str:

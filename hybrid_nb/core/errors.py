@@ -20,6 +20,7 @@
     BudgetExceededError                the call would pass a budget (limit, spent, estimate, resets_at)
     ReplayMissError                    a replay has no recording of the request (prompt, nearest, differs)
     ConfigError                        the configuration is wrong: file, key and remedy
+      ConfigConflictError              the file was changed by somebody else since it was read (path, changes)
 
 All derive from HybridNbError. Messages never hold a secret: bodies pass through `scrub`.
 """
@@ -46,8 +47,32 @@ class HybridNbError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class Mistake(NamedTuple):
+    """One thing that is wrong in a configuration: where (("provider", 0, "base_url")), and what, in a sentence."""
+
+    where: tuple[int | str, ...]
+    told: str
+
+
 class ConfigError(HybridNbError, ValueError):
-    """The configuration is wrong. The message names the file, the key and the remedy."""
+    """The configuration is wrong. The message names the file, the key and the remedy.
+
+    `problems` has the parts, as far as they are known one by one; `line` (from 1) is where a file cannot be read.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Mistake] = (), line: int | None = None) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+        self.line = line
+
+
+class ConfigConflictError(ConfigError):
+    """The file was changed by somebody else since it was read; `changes` are theirs, one short line each."""
+
+    def __init__(self, message: str, path: str, changes: Sequence[str]) -> None:
+        super().__init__(message)
+        self.path = path
+        self.changes = tuple(changes)
 
 
 class InferenceError(HybridNbError):

@@ -135,7 +135,7 @@ class Endpoint:
     base_url: str
     key: Secret | None = None
     models: tuple[str, ...] = ()  # what this endpoint serves; empty: every model of the provider
-    key_env: str | None = None  # the variable that the configuration names for the key
+    key_env: str | None = None  # the variable, or "keyring:NAME", that the configuration names for the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,8 @@ class Provider:
             return None
         where = f" (get one at {self.vendor.key_url})" if self.vendor.key_url else ""
         named = dict.fromkeys(e.key_env for e in self.endpoints if e.key_env and not e.key)
+        if any(name.startswith("keyring:") for name in named):
+            return f"no key: the system's keyring has none as {', '.join(named)}; router.set_key({self.name!r}){where}"
         if named:
             return f"no key: set {' and '.join(named)}, which provider {self.name!r} names for it{where}"
         names = " or ".join(self.vendor.key_env) or "api_key"

@@ -1,9 +1,15 @@
-"""Writing settings back into a TOML file, keeping the comments and order of what a person wrote there."""
+"""Writing settings back into a TOML file, keeping the comments and order of what a person wrote there.
+
+Those who save at once take turns by a lock, and nobody overwrites what another has written since it was read.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,10 +21,50 @@ from tomlkit.items import AoT
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
 
+LOCK_PATIENCE = 10.0  # seconds that a save waits for another one
+ABSENT = ""  # the stamp of a file that is not there
+
+
+def stamp(path: Path) -> str:
+    """What tells whether a file is the same as before: of its bytes, not of its time."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ABSENT
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a configuration file, among the processes of this user on this machine. Raises ConfigError."""
+    from filelock import FileLock, Timeout
+
+    name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    lock = FileLock(Path(tempfile.gettempdir()) / f"hybrid_nb-{user}-{name}.lock", timeout=LOCK_PATIENCE)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise ConfigError(f"{path}: another program has been writing it for {LOCK_PATIENCE:g} s; try again") from None
+
+
+def text_of(settings: Settings) -> str:
+    """What was set, as TOML, without any key in clear text."""
+    data = _said(settings)
+    for item in data.get("provider", ()):
+        for place in (item, *item.get("endpoints", ())):
+            if not str(place.get("api_key", "env:")).startswith(("env:", "keyring:")):
+                del place["api_key"]
+    document = tomlkit.document()
+    _sections(document, data)
+    return tomlkit.dumps(document)
+
 
 def save(settings: Settings, path: Path) -> Path:
     """Write what was set (not the defaults) to `path`, all or nothing. Raises ConfigError."""
-    data = _plain(settings.model_dump(exclude_unset=True))
+    data = _said(settings)
     try:
         document = tomlkit.parse(path.read_text("utf-8-sig")) if path.exists() else tomlkit.document()
         _sections(document, data)
@@ -28,6 +74,12 @@ def save(settings: Settings, path: Path) -> Path:
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML, so it is left as it is: {error}") from None
     return path
+
+
+def _said(settings: Settings) -> dict[str, Any]:
+    """What was set, without sections in which nothing is."""
+    data: dict[str, Any] = _plain(settings.model_dump(exclude_unset=True))
+    return {name: value for name, value in data.items() if value != {}}
 
 
 def _plain(value: Any) -> Any:

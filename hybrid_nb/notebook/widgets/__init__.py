@@ -1,0 +1,1 @@
+"""The widgets: each one a panel over a router, one a file."""

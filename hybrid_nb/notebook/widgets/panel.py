@@ -1,0 +1,183 @@
+"""What every widget stands on: redrawn when something happened at its router, saved as HTML beside itself.
+
+A widget that is saved in a notebook is gone when its kernel is: JupyterLab keeps no widget state, GitHub runs none. So
+a panel shows two outputs: itself, and a static table of the same state. The live one holds a style rule that hides the
+static one, and so whoever cannot show the first shows the second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, ClassVar, NamedTuple
+
+from ipywidgets import HTML, VBox, Widget
+
+from hybrid_nb.core.errors import HybridNbError
+from hybrid_nb.notebook.display import is_static
+from hybrid_nb.notebook.feed import feed_of
+from hybrid_nb.notebook.widgets import places, subshells
+from hybrid_nb.notebook.widgets.style import SHEET, TEXT
+from hybrid_nb.router import Router, default_router
+
+log = logging.getLogger("hybrid_nb")
+SAVE_EVERY = 2.0  # seconds between updates of the saved form, which is sent whole
+_numbers = itertools.count(1)
+CLOSED = "This router is closed: make a new one with hybrid_nb.Router(), and run this cell again."
+
+
+class Saved(NamedTuple):
+    """A panel's last state, for GitHub, nbconvert and a closed kernel."""
+
+    html: str
+    text: str
+
+
+class Panel(VBox):
+    """A widget over a router (None: the default one). Subclasses say what it shows and for which news it is redrawn."""
+
+    topics: ClassVar[frozenset[str]] = frozenset()
+    every: ClassVar[float | None] = None  # seconds after which it is redrawn in any case
+
+    def __init__(self, router: Router | None = None) -> None:
+        super().__init__()
+        self.router = router if router is not None else default_router()
+        self.lock = threading.RLock()
+        self.trouble: BaseException | None = None  # the last that a callback raised
+        self._number = next(_numbers)
+        self._handle: Any = None
+        self._saved_at = 0.0
+        self._sent: dict[str, str] = {}
+        self._status = HTML()
+        self.add_class("hnb")
+        hide = f".hnb-saved-{self._number}{{display:none}}"
+        sheet = HTML(f"<style>{SHEET}{hide}</style>")
+        sheet.layout.display = "none"
+        self.children = (*self.compose(), self._status, sheet)
+        subshells.stay(self)
+        self.redraw(frozenset())
+        feed_of(self.router).join(self)
+
+    # --- for subclasses ---------------------------------------------------------------------------------------
+
+    def compose(self) -> Sequence[Widget]:
+        """The children, made once."""
+        raise NotImplementedError
+
+    def refresh(self, news: frozenset[str]) -> None:
+        """Read the router and redraw. On the feed's thread, under `lock`; at first, with no news, on the caller's."""
+
+    def saved(self) -> Saved:
+        """The static form of what is shown now."""
+        raise NotImplementedError
+
+    def say(self, text: str, problem: bool = False) -> None:
+        """The line under the panel; a problem is announced to those who listen."""
+        kind, role = ("hnb-say problem", "alert") if problem else ("hnb-say", "status")
+        self._status.value = f'<div class="{kind}" role="{role}">{escape(text)}</div>' if text else ""
+
+    def guarded(self, work: Callable[..., Any]) -> Callable[..., None]:
+        """A callback whose error is said in the panel, and kept in `trouble`."""
+
+        def run(*arguments: Any, **named: Any) -> None:
+            try:
+                if self.router.closed:
+                    self.say(CLOSED, problem=True)
+                else:
+                    self.say("")
+                    work(*arguments, **named)
+            except Exception as error:
+                self.tell(error)
+
+        return run
+
+    def tell(self, error: BaseException) -> None:
+        """An error as one line; ours say what to do, others where they were raised."""
+        self.trouble = error
+        text = f"{type(error).__name__}: {error}"
+        if not isinstance(error, HybridNbError):
+            where = traceback.extract_tb(error.__traceback__)[-1:]
+            text += "".join(f" (in {frame.name}, line {frame.lineno})" for frame in where)
+            log.warning("a callback of %s failed", type(self).__name__, exc_info=error)
+        self.say(text, problem=True)
+
+    def in_background(self, work: Callable[[], Any], note: str = "") -> threading.Thread:
+        """Slow work on a thread of its own, so that the kernel goes on; its error is said."""
+        if note:
+            self.say(note)
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:
+                self.tell(error)
+
+        thread = threading.Thread(target=run, name=f"hybrid_nb {type(self).__name__}", daemon=True)
+        thread.start()
+        return thread
+
+    # --- redrawing ----------------------------------------------------------------------------------------------
+
+    def redraw(self, news: frozenset[str]) -> None:
+        """For the feed: refresh, and tell what went wrong."""
+        with self.lock:
+            try:
+                if self.router.closed:
+                    self.say(CLOSED, problem=True)
+                    return
+                if news != {"reminder"}:
+                    self.refresh(news)
+                self.changed()
+            except Exception as error:
+                self.tell(error)
+
+    def changed(self) -> None:
+        """The saved form differs now, and is sent again when it is time."""
+        if self._handle is None:
+            return
+        wait = self._saved_at + SAVE_EVERY - time.monotonic()
+        if wait > 0:
+            feed_of(self.router).remind(self, wait)
+            return
+        found = self._saved_bundle()
+        self._saved_at = time.monotonic()
+        if found != self._sent:
+            self._sent = found
+            self._handle.update(found, raw=True)
+
+    def _saved_bundle(self) -> dict[str, str]:
+        found = self.saved()
+        html = f'<div class="hnb-saved-{self._number}" style="color:{TEXT}">{found.html}</div>'
+        return {"text/html": html, "text/plain": found.text}
+
+    # --- showing ------------------------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        with self.lock:
+            if not is_static():
+                places.shown(self)
+                subshells.stay(self)
+                display(super()._repr_mimebundle_(), raw=True)
+            self._saved_at = time.monotonic()
+            self._sent = self._saved_bundle()
+            self._handle = display(self._sent, raw=True, display_id=not is_static() or None)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.router.provider_names()) or 'no providers'})"
+
+    def close(self) -> None:
+        """Take it from the page and from the news."""
+        feed_of(self.router).leave(self)
+        super().close()
+
+
+def label(text: str) -> HTML:
+    """A line of text of ours."""
+    return HTML(f'<div class="hnb-body">{escape(text)}</div>')

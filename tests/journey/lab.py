@@ -151,10 +151,13 @@ def site(folder: Path, module: str = "jupyterlab") -> Iterator[Site]:
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     env = {**own_places(folder), "PYTHONPATH": os.pathsep.join(paths)}
     env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
-    served = serve(folder, folder / "notebooks", env, module, [f"--{APPS[module][1]}.expose_app_in_browser=True"])
-    yield Site(served, module, folder)
-    served.process.terminate()
-    served.process.wait(timeout=20)
+    options = [f"--{APPS[module][1]}.expose_app_in_browser=True", "--ServerApp.shutdown_no_activity_timeout=600"]
+    served = serve(folder, folder / "notebooks", env, module, options)  # which ends, too, when its test was killed
+    try:
+        yield Site(served, module, folder)
+    finally:
+        served.process.terminate()
+        served.process.wait(timeout=20)
 
 
 def _file(settings: Path, name: str) -> Path:

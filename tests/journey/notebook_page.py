@@ -17,7 +17,8 @@ ERROR = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='appl
 # `jupyterapp` is there because the servers are started with expose_app_in_browser
 PANEL = "jupyterapp.shell.currentWidget"
 READY = f"""path => globalThis.jupyterapp && {PANEL}?.context?.path === path
-    && {PANEL}.sessionContext?.session?.kernel?.status === 'idle' && {PANEL}.content?.widgets?.length > 0"""
+    && {PANEL}.sessionContext?.session?.kernel?.status === 'idle' && {PANEL}.content?.widgets?.length > 0
+    && document.getElementById('jupyterlab-splash') === null"""
 LEAVE = f"""async () => {{
     const panel = {PANEL};
     await panel.context.save();
@@ -164,8 +165,11 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """Changes the theme: "JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"."""
-        self.command("apputils:change-theme", {"theme": name})
-        self._wait(f"() => document.body.dataset.jpThemeName === {json.dumps(name)}")
+        shown = f"() => document.body.dataset.jpThemeName === {json.dumps(name)}"
+        if not self.page.evaluate(shown):
+            self.command("apputils:change-theme", {"theme": name})
+        # JupyterLab hides the change behind its splash, and fails when the next change comes before that is gone
+        self._wait(f"{shown} && document.getElementById('jupyterlab-splash') === null")
 
     def width(self, pixels: int) -> None:
         """Makes the browser's window so wide; a narrow one, as on a telephone, without JupyterLab's side bars."""

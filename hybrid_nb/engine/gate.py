@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from hybrid_nb.core import forks
+from hybrid_nb.core.asking import waits_for
 from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.core.responses import reset_of, retry_after
@@ -276,6 +277,7 @@ class Gate:
     async def _in_turn(self, lane: Lane, tokens: int, deadline: float) -> Hold:
         """Wait in the order of arrival, behind others too no longer than the call has."""
         lane.waiting += 1
+        waits_for("its rate limit")
         try:
             async with asyncio.timeout(deadline - self.clock()), lane.turn:
                 return await self._first_in_line(lane, tokens)

@@ -69,22 +69,14 @@ def test_a_click_on_a_panel_is_heard_while_a_cell_is_busy(kernel):
         kernel.end(click)
 
 
-def run_cell(kernel: Kernel, cell: str, code: str) -> None:
-    """As a front end that tells which cell it runs."""
-    content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
-    message = kernel.client.session.msg("execute_request", content, metadata={"cellId": cell})
-    kernel.client.shell_channel.send(message)
-    kernel.end(message["header"]["msg_id"])
-
-
 def test_a_cell_that_is_run_again_leaves_no_panel_behind(kernel):
     before = int(kernel.value("feed_of(router).readers"))
     for _ in range(3):
-        run_cell(kernel, "one", "display(Names(router)); display(Names(router))")
+        kernel.run("display(Names(router)); display(Names(router))", cell="one")
     assert int(kernel.value("feed_of(router).readers")) == before + 2
-    run_cell(kernel, "two", "mine = Names(router); display(mine)")
-    run_cell(kernel, "three", "display(mine)")
-    run_cell(kernel, "two", "print('nothing of it')")
-    run_cell(kernel, "two", "display(Names(router))")
+    kernel.run("mine = Names(router); display(mine)", cell="two")
+    kernel.run("display(mine)", cell="three")
+    kernel.run("print('nothing of it')", cell="two")
+    kernel.run("display(Names(router))", cell="two")
     assert kernel.value("mine.comm is not None") == "True"  # it is seen in another cell
     kernel.do("router.close(); fleet.stop()")

@@ -52,6 +52,7 @@ class Panel(VBox):
         self._number = next(_numbers)
         self._handle: Any = None
         self._saved_at = 0.0
+        self._again_at: float | None = None
         self._sent: dict[str, str] = {}
         self._status = HTML()
         self.add_class("hnb")
@@ -59,8 +60,7 @@ class Panel(VBox):
         sheet = HTML(f"<style>{SHEET}{hide}</style>")
         sheet.layout.display = "none"
         self.children = (*self.compose(), self._status, sheet)
-        self.redraw(frozenset())
-        feed_of(self.router).join(self)
+        self.awaken()
 
     # --- for subclasses ---------------------------------------------------------------------------------------
 
@@ -129,11 +129,28 @@ class Panel(VBox):
                 if self.router.closed:
                     self.say(CLOSED, problem=True)
                     return
-                if news != {"reminder"}:
+                if news != {"reminder"} or (self._again_at is not None and time.monotonic() >= self._again_at):
+                    self._again_at = None
                     self.refresh(news)
+                elif self._again_at is not None:
+                    feed_of(self.router).remind(self, self._again_at - time.monotonic())
                 self.changed()
             except Exception as error:
                 self.tell(error)
+
+    def awaken(self) -> None:
+        """Show how things are now, and be redrawn from now on."""
+        feed_of(self.router).join(self)
+        self.redraw(frozenset())
+
+    def rest(self) -> None:
+        """Nobody sees it: it is not redrawn until it is awakened."""
+        feed_of(self.router).leave(self)
+
+    def again(self, seconds: float) -> None:
+        """For `refresh`: it is called again in so many seconds, or earlier for other news."""
+        self._again_at = time.monotonic() + seconds
+        feed_of(self.router).remind(self, seconds)
 
     def changed(self) -> None:
         """The saved form differs now, and is sent again when it is time."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hybrid_nb import frames
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.engine.gate import Gate
 from hybrid_nb.ledger.budget import Period, resets_at
 from hybrid_nb.ledger.entries import PICO
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BUDGET_COLUMNS = (
     "limit", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd", "share", "alert", "resets_at",
@@ -25,9 +21,9 @@ LIMIT_COLUMNS = (
 )  # fmt: skip
 
 
-def budget(periods: Iterable[Period], alert_at: float, now: float) -> pd.DataFrame:
+def budget(periods: Iterable[Period], alert_at: float, now: float) -> list[dict[str, Any]]:
     """One row a limit; `now` is unix time."""
-    return frames.records([_period(period, alert_at, now) for period in periods], BUDGET_COLUMNS)
+    return [_period(period, alert_at, now) for period in periods]
 
 
 def _period(period: Period, alert_at: float, now: float) -> dict[str, Any]:

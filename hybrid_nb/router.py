@@ -336,7 +336,10 @@ class Router:
 
         if (request.cache or state.settings.cache.mode) == "off":
             return await live(sink)
-        return await self._recorded.run(ready.asked, live, sink)
+        try:
+            return await self._recorded.run(ready.asked, live, sink)
+        finally:
+            self._news.tell("calls")  # an answer that was kept has no attempt that tells
 
     # --- looking --------------------------------------------------------------------------------------------
 
@@ -377,6 +380,10 @@ class Router:
         remaining_usd. `share` is spent / limit, `alert` whether it has reached [budget] alert_at, `resets_at` a time
         in UTC. What no price is known for is in none of these: `unpriced_calls` counts it, `unpriced_models` names it.
         """
+        return frames.records(self.budget_rows(), remaining.BUDGET_COLUMNS)
+
+    def budget_rows(self) -> list[dict[str, Any]]:
+        """The rows of budget() as dicts; None is unknown, or no limit."""
         self._check_open()
         now = time.time()
         return remaining.budget(self._budget.periods(now), self._state.settings.budget.alert_at, now)

@@ -380,7 +380,8 @@ class Ledger:
         the other one, and so no call could end."""
         if self.path == ":memory:":
             return self.rows(query, values)
-        db = sqlite3.connect(self.path, timeout=LOCK_PATIENCE)
+        place = f"{Path(self.path).absolute().as_uri()}?mode=rw"  # which makes no file where there is none
+        db = sqlite3.connect(place, timeout=LOCK_PATIENCE, uri=True)
         try:
             return db.execute(query, values).fetchall()
         finally:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, ClassVar, NamedTuple
 
-from ipywidgets import HTML, VBox, Widget
+from ipywidgets import HTML, Layout, VBox, Widget
 
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook.display import is_static
@@ -189,8 +189,22 @@ class Panel(VBox):
 
     def close(self) -> None:
         """Take it from the page and from the news."""
-        feed_of(self.router).leave(self)
+        if hasattr(self, "router"):  # one that could not be made is closed when it is collected
+            feed_of(self.router).leave(self)
         super().close()
+
+
+def live() -> HTML:
+    """A part that is redrawn: it scrolls by itself, by keys too, and stays where it was scrolled to."""
+    found = HTML()
+    found.tabbable = True
+    found.add_class("hnb-live")
+    return found
+
+
+def flowing() -> Layout:
+    """A row of controls that goes on in the next line where it is too long."""
+    return Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 8px")
 
 
 def label(text: str) -> HTML:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hybrid_nb import frames
 from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.engine.gate import Gate
 from hybrid_nb.ledger.budget import Period, resets_at
 from hybrid_nb.ledger.entries import PICO
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BUDGET_COLUMNS = (
     "limit", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd", "share", "alert", "resets_at",
@@ -21,8 +25,13 @@ LIMIT_COLUMNS = (
 )  # fmt: skip
 
 
-def budget(periods: Iterable[Period], alert_at: float, now: float) -> list[dict[str, Any]]:
+def budget(periods: Iterable[Period], alert_at: float, now: float) -> pd.DataFrame:
     """One row a limit; `now` is unix time."""
+    return frames.records(budget_rows(periods, alert_at, now), BUDGET_COLUMNS)
+
+
+def budget_rows(periods: Iterable[Period], alert_at: float, now: float) -> list[dict[str, Any]]:
+    """The same as dicts; None is unknown, or no limit."""
     return [_period(period, alert_at, now) for period in periods]
 
 

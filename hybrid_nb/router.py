@@ -380,13 +380,15 @@ class Router:
         remaining_usd. `share` is spent / limit, `alert` whether it has reached [budget] alert_at, `resets_at` a time
         in UTC. What no price is known for is in none of these: `unpriced_calls` counts it, `unpriced_models` names it.
         """
-        return frames.records(self.budget_rows(), remaining.BUDGET_COLUMNS)
+        self._check_open()
+        now = time.time()
+        return remaining.budget(self._budget.periods(now), self._state.settings.budget.alert_at, now)
 
     def budget_rows(self) -> list[dict[str, Any]]:
         """The rows of budget() as dicts; None is unknown, or no limit."""
         self._check_open()
         now = time.time()
-        return remaining.budget(self._budget.periods(now), self._state.settings.budget.alert_at, now)
+        return remaining.budget_rows(self._budget.periods(now), self._state.settings.budget.alert_at, now)
 
     def limits(self) -> pd.DataFrame:
         """One row a provider's key and address: what is left of its rate limits, now.

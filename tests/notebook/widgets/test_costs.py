@@ -257,6 +257,25 @@ def test_a_ledger_that_cannot_be_read_is_told(table, router, tmp_path):
     assert status(table) == ""
 
 
+def test_sums_hold_no_call_up(router):
+    slow = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 8000000) SELECT COUNT(*) FROM c"
+    ask(router)
+    reading = threading.Thread(target=router._ledger.sums, args=(slow,))
+    reading.start()
+    ask(router)
+    assert reading.is_alive()
+    reading.join(30)
+    assert router.costs(by=None)["calls"][0] == 2
+
+
+def test_sums_make_no_file_where_there_is_none(router, tmp_path):
+    ledger = router._ledger
+    ledger.path = str(tmp_path / "elsewhere.db")
+    with pytest.raises(sqlite3.OperationalError):
+        ledger.sums("SELECT 1")
+    assert not (tmp_path / "elsewhere.db").exists()
+
+
 def test_a_closed_router_says_what_to_do(table, router):
     router.close()
     until(lambda: "router is closed" in status(table))
@@ -321,3 +340,10 @@ def test_since_is_in_utc():
     assert when("this month") == "2026-03-01T00:00"
     assert when("a date", dt.date(2026, 2, 3)) == "2026-02-03T00:00"
     assert when("a date") is None
+
+
+@given(st.floats(0, 1e6))
+def test_dollars_are_whole_words(amount):
+    said = spending.dollars(amount)
+    assert not said.endswith(".")
+    assert (said == "$0") == (amount == 0)

@@ -30,7 +30,11 @@ _NAMES = {
     "RoutePlan": "hybrid_nb.core.types",
     "Route": "hybrid_nb.core.types",
 }
-_WIDGETS: dict[str, str] = {}  # need the extra [lab]
+_WIDGETS: dict[str, str] = {  # need the extra [lab]
+    "HealthPanel": "hybrid_nb.notebook.widgets.health",
+    "CostTable": "hybrid_nb.notebook.widgets.costs",
+    "Dashboard": "hybrid_nb.notebook.widgets.dashboard",
+}
 _MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
 
 __all__ = [  # noqa: PLE0604 - names load on use
@@ -68,6 +72,9 @@ if TYPE_CHECKING:
         Usage as Usage,
     )
     from hybrid_nb.notebook.widgets.chat import ChatCell as ChatCell
+    from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
+    from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard
+    from hybrid_nb.notebook.widgets.health import HealthPanel as HealthPanel
     from hybrid_nb.router import (
         Router as Router,
     )

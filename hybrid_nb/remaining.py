@@ -27,7 +27,12 @@ LIMIT_COLUMNS = (
 
 def budget(periods: Iterable[Period], alert_at: float, now: float) -> pd.DataFrame:
     """One row a limit; `now` is unix time."""
-    return frames.records([_period(period, alert_at, now) for period in periods], BUDGET_COLUMNS)
+    return frames.records(budget_rows(periods, alert_at, now), BUDGET_COLUMNS)
+
+
+def budget_rows(periods: Iterable[Period], alert_at: float, now: float) -> list[dict[str, Any]]:
+    """The same as dicts; None is unknown, or no limit."""
+    return [_period(period, alert_at, now) for period in periods]
 
 
 def _period(period: Period, alert_at: float, now: float) -> dict[str, Any]:

@@ -348,7 +348,10 @@ class Router:
 
         if (request.cache or state.settings.cache.mode) == "off":
             return await live(sink)
-        return await self._recorded.run(ready.asked, live, sink)
+        try:
+            return await self._recorded.run(ready.asked, live, sink)
+        finally:
+            self._news.tell("calls")  # an answer that was kept has no attempt that tells
 
     # --- looking --------------------------------------------------------------------------------------------
 
@@ -368,9 +371,19 @@ class Router:
 
         `cost_usd` sums what is known, `unknown_cost` counts the calls whose cost is not.
         """
-        self._check_open()
         names = [by] if isinstance(by, str) else list(by or ())
-        return frames.costs(costs.costs(self._ledger, names, rows.unix(since)), names)
+        return frames.costs(self.cost_rows(names, since), names)
+
+    def cost_rows(self, by: Sequence[str], since: Any = None) -> list[tuple[Any, ...]]:
+        """The rows of costs() as plain tuples: the groups, then calls, errors, input_tokens, output_tokens, cost_usd,
+        unknown_cost and saved_usd. None is unknown."""
+        self._check_open()
+        return costs.costs(self._ledger, by, rows.unix(since))
+
+    def tag_names(self) -> list[str]:
+        """The names of the tags that the latest calls had, for costs(by="tag:NAME")."""
+        self._check_open()
+        return costs.tags(self._ledger)
 
     def budget(self) -> pd.DataFrame:
         """One row a limit ("day", "month"; days and months in UTC), over all processes that share the ledger.
@@ -382,6 +395,12 @@ class Router:
         self._check_open()
         now = time.time()
         return remaining.budget(self._budget.periods(now), self._state.settings.budget.alert_at, now)
+
+    def budget_rows(self) -> list[dict[str, Any]]:
+        """The rows of budget() as dicts; None is unknown, or no limit."""
+        self._check_open()
+        now = time.time()
+        return remaining.budget_rows(self._budget.periods(now), self._state.settings.budget.alert_at, now)
 
     def limits(self) -> pd.DataFrame:
         """One row a provider's key and address: what is left of its rate limits, now.
@@ -404,15 +423,18 @@ class Router:
         self._check_open()
         if by not in vitals.COLUMNS:
             raise OptionValueError(f"by must be 'provider' or 'model', not {by!r}")
-        state = self._state
         if check:
-            live = [p for p in state.providers.values() if p.enabled]
+            live = [p for p in self._state.providers.values() if p.enabled]
             for result in portal().run(self._check(live)):
                 self._health.checked(result)
                 self._gate.well(result.up, result.missing, asked=True)
             self._news.tell("health")
-        found = vitals.rows(state.providers.values(), self._health, self._gate, by)
-        return frames.records(found, vitals.COLUMNS[by])
+        return frames.records(self.health_rows(by), vitals.COLUMNS[by])
+
+    def health_rows(self, by: str = "provider") -> list[dict[str, Any]]:
+        """The rows of health(check=False) as dicts, with `timed_s`, the seconds of the latest calls that went well, and
+        `opens_in_s`, seconds until what is shut is tried again (inf: when its key changes; None: nothing is shut)."""
+        return vitals.rows(self._state.providers.values(), self._health, self._gate, by)
 
     async def _check(self, providers: Sequence[Provider]) -> list[Check]:
         return list(await asyncio.gather(*(checks.check(p, self._transport) for p in providers)))

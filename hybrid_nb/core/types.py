@@ -406,9 +406,10 @@ def money(cost: Decimal | float | None) -> str:
     value = float(cost)
     if value == 0:
         return "free"
-    if value >= 1:
+    rounded = float(f"{value:.3g}")
+    if rounded >= 1:
         return f"${value:,.2f}"
-    return f"${float(f'{value:.3g}'):.10f}".rstrip("0")
+    return f"${rounded:.10f}".rstrip("0") if rounded >= 1e-10 else "< $0.0000000001"
 
 
 def tokens_line(usage: Usage) -> str:

@@ -384,9 +384,28 @@ class Gate:
         return {target: reason for target, reason in found if reason is not None}
 
     def _breakers(self, provider: Provider, model: str | None = None) -> list[Breaker]:
-        places = provider.endpoints if model is None else provider.endpoints_for(model)
-        found = [self._keys[e] for e in places if e in self._keys]
-        return found + [b for (e, m), b in list(self._targets.items()) if e in places and model in (None, m)]
+        keys = [self._keys.get(e) for e in (provider.endpoints if model is None else provider.endpoints_for(model))]
+        return [b for b in (*keys, *(self._targets[place] for place in self._places(provider, model))) if b]
+
+    def _places(self, provider: Provider, model: str | None = None) -> list[tuple[Endpoint, str]]:
+        """Where somebody went, of a provider or of one model there."""
+        if model is not None:
+            return [(e, model) for e in provider.endpoints_for(model) if (e, model) in self._targets]
+        endpoints = set(provider.endpoints)
+        return [place for place in list(self._targets) if place[0] in endpoints]
+
+    def opens_in(self, provider: Provider, model: str | None = None) -> float | None:
+        """Seconds until something that is shut at a provider, or for one model there, is tried again: the soonest.
+
+        It is shut by a breaker, or because the provider asked for time; inf: until its key changes. None: nothing is.
+        """
+        now = self.clock()
+        shut = [self._free_at(*place) for place in self._places(provider, model)]
+        return min((at - now for at in shut if at > now), default=None)
+
+    def _free_at(self, endpoint: Endpoint, model: str) -> float:
+        lane, key = self._lanes[endpoint], self._keys[endpoint]
+        return max(key.opens_at, self._targets[endpoint, model].opens_at, lane.limits.blocked_until)
 
     def state(self, provider: Provider, model: str | None = None) -> str:
         """The worst breaker of a provider, or of one model there: open, half-open or closed."""

@@ -14,6 +14,7 @@ from hybrid_nb.core.provider import Endpoint
 
 HEALTHY_ABOVE = 0.95
 REMEMBERED = 100  # outcomes of one provider
+TIMED = 40  # calls that went well, whose seconds are kept one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Record:
     checks_ok: int = 0
     seconds: float = 0.0  # of all calls that went well
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    timed: deque[float] = field(default_factory=lambda: deque(maxlen=TIMED))  # seconds of those that went well
     last_check: Check | None = None
     last_error: str | None = None
     last_error_at: float | None = None
@@ -79,6 +81,7 @@ class Record:
         self.last_call_at = max(now, self.last_call_at or now)
         if ok:
             self.seconds += seconds
+            self.timed.append(seconds)
             self.last_ok_at = max(now, self.last_ok_at or now)
             return
         self.failures += 1

@@ -1,4 +1,8 @@
-"""The rows of router.health(): what calls and checks told of each provider, or of each of its models. Pure."""
+"""The rows of router.health(): what calls and checks told of each provider, or of each of its models. Pure.
+
+Beside its columns a row has `timed_s`, the seconds of the latest calls that went well, oldest first, and `opens_in_s`,
+seconds until what is shut is tried again (Gate.opens_in).
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,7 @@ def _figures(record: Record) -> dict[str, Any]:
         "last_call": record.last_call_at,
         "last_error": record.last_error,
         "last_error_at": record.last_error_at,
+        "timed_s": tuple(record.timed),
     }
 
 
@@ -65,6 +70,7 @@ def _provider(p: Provider, health: Health, gate: Gate) -> dict[str, Any]:
         "endpoints": well,
         "breaker": gate.state(p),
         **_figures(record),
+        "opens_in_s": gate.opens_in(p),
         "missing_models": ", ".join(last.missing) if last and last.missing else None,
     }
 
@@ -76,5 +82,6 @@ def _model(p: Provider, model: str, health: Health, gate: Gate) -> dict[str, Any
         "tier": p.tier,
         "status": _status(p, health.status(p.name, model)),
         "breaker": gate.state(p, model),
+        "opens_in_s": gate.opens_in(p, model),
         **_figures(health.model(p.name, model)),
     }

@@ -44,7 +44,16 @@ def costs(ledger: Ledger, by: Sequence[str], since: float | None) -> list[tuple[
         FROM calls {"WHERE time >= ?" if since is not None else ""}
         {f"GROUP BY {numbers} ORDER BY {numbers}" if numbers else ""}
     """
-    return ledger.rows(query, () if since is None else (since,))
+    return ledger.sums(query, () if since is None else (since,))
+
+
+def tags(ledger: Ledger, calls: int = 1000) -> list[str]:
+    """The names of the tags that the latest calls had."""
+    query = f"""
+        SELECT DISTINCT key FROM (SELECT tags FROM calls ORDER BY request_id DESC LIMIT {calls}), json_each(tags)
+        WHERE tags IS NOT NULL ORDER BY key
+    """
+    return [str(name) for (name,) in ledger.rows(query)]
 
 
 def _saved(ledger: Ledger) -> str:

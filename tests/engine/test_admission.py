@@ -315,6 +315,25 @@ def test_a_dead_host_is_left_alone_after_so_many_failures(raw: Raw, make_router:
     assert "breaker is open" in next(c.reason for c in plan.candidates if c.target.provider == "a")
 
 
+def test_rows_tell_when_what_is_shut_is_tried_again(raw: Raw, make_router: MakeRouter) -> None:
+    server = raw(*[BUSY] * 2, *[GOOD] * 50)
+    router = make_router([at(server, models=["m", "n"])], retries=0, breaker_threshold=2, health_interval=0)
+    failing(router, 2, model="a/m")
+    for _ in range(45):
+        router.chat("hi", model="a/n")
+    m, n = router.health_rows("model")
+    (both,) = router.health_rows()
+    assert 58 < m["opens_in_s"] <= 60
+    assert n["opens_in_s"] is None
+    assert 58 < both["opens_in_s"] <= 60
+    assert m["timed_s"] == ()
+    assert len(n["timed_s"]) == 40  # the latest
+    jump(router, 61)
+    assert [row["opens_in_s"] for row in router.health_rows("model")] == [None, None]
+    assert router.health_rows("model")[0]["breaker"] == "half-open"
+    assert "timed_s" not in router.health(check=False).columns
+
+
 def test_when_it_is_the_only_one_the_error_says_when_to_come_back(raw: Raw, make_router: MakeRouter) -> None:
     dead = raw([RESET])
     router = make_router([at(dead)], retries=0, breaker_threshold=2, breaker_seconds=30)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, ClassVar, NamedTuple
 
-from ipywidgets import HTML, VBox, Widget
+from ipywidgets import HTML, Layout, VBox, Widget
 
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook.display import is_static
@@ -52,6 +52,7 @@ class Panel(VBox):
         self._number = next(_numbers)
         self._handle: Any = None
         self._saved_at = 0.0
+        self._again_at: float | None = None
         self._sent: dict[str, str] = {}
         self._status = HTML()
         self.add_class("hnb")
@@ -60,8 +61,7 @@ class Panel(VBox):
         sheet.layout.display = "none"
         self.children = (*self.compose(), self._status, sheet)
         subshells.stay(self)
-        self.redraw(frozenset())
-        feed_of(self.router).join(self)
+        self.awaken()
 
     # --- for subclasses ---------------------------------------------------------------------------------------
 
@@ -130,11 +130,28 @@ class Panel(VBox):
                 if self.router.closed:
                     self.say(CLOSED, problem=True)
                     return
-                if news != {"reminder"}:
+                if news != {"reminder"} or (self._again_at is not None and time.monotonic() >= self._again_at):
+                    self._again_at = None
                     self.refresh(news)
+                elif self._again_at is not None:
+                    feed_of(self.router).remind(self, self._again_at - time.monotonic())
                 self.changed()
             except Exception as error:
                 self.tell(error)
+
+    def awaken(self) -> None:
+        """Show how things are now, and be redrawn from now on."""
+        feed_of(self.router).join(self)
+        self.redraw(frozenset())
+
+    def rest(self) -> None:
+        """Nobody sees it: it is not redrawn until it is awakened."""
+        feed_of(self.router).leave(self)
+
+    def again(self, seconds: float) -> None:
+        """For `refresh`: it is called again in so many seconds, or earlier for other news."""
+        self._again_at = time.monotonic() + seconds
+        feed_of(self.router).remind(self, seconds)
 
     def changed(self) -> None:
         """The saved form differs now, and is sent again when it is time."""
@@ -174,8 +191,22 @@ class Panel(VBox):
 
     def close(self) -> None:
         """Take it from the page and from the news."""
-        feed_of(self.router).leave(self)
+        if hasattr(self, "router"):  # one that could not be made is closed when it is collected
+            feed_of(self.router).leave(self)
         super().close()
+
+
+def live() -> HTML:
+    """A part that is redrawn: it scrolls by itself, by keys too, and stays where it was scrolled to."""
+    found = HTML()
+    found.tabbable = True
+    found.add_class("hnb-live")
+    return found
+
+
+def flowing() -> Layout:
+    """A row of controls that goes on in the next line where it is too long."""
+    return Layout(flex_flow="row wrap", align_items="center", grid_gap="2px 8px")
 
 
 def label(text: str) -> HTML:

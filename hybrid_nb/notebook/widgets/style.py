@@ -14,6 +14,7 @@ TEXT = "var(--jp-content-font-color1, var(--vscode-foreground, inherit))"
 QUIET = "var(--jp-content-font-color1, var(--vscode-descriptionForeground, inherit))"
 LINE = "var(--jp-border-color1, var(--vscode-panel-border, currentColor))"
 PANE = "var(--jp-layout-color1, var(--vscode-editor-background, transparent))"
+BACK = "var(--jp-layout-color0, var(--vscode-notebook-editorBackground, var(--vscode-editor-background, transparent)))"
 SHADE = "var(--jp-layout-color2, var(--vscode-editorWidget-background, transparent))"
 ACCENT = "var(--jp-brand-color1, var(--vscode-focusBorder, currentColor))"
 WRONG = "var(--jp-error-color1, var(--vscode-errorForeground, currentColor))"
@@ -40,7 +41,20 @@ SHEET = f"""
 .hnb-dot.poor {{ background: {WARN}; border-color: {WARN}; border-radius: 0; transform: rotate(45deg) scale(0.8); }}
 .hnb-say {{ color: {TEXT}; padding: 2px 6px; min-height: 1.4em; }}
 .hnb-say.problem {{ border-left: 3px solid {WRONG}; }}
-.hnb-scroll {{ overflow-x: auto; }}
+.hnb-scroll, .hnb .hnb-live {{ overflow-x: auto; }}
+.hnb .hnb-live > .widget-html-content {{ overflow: visible; }}
+.hnb .hnb-live:focus-visible, .hnb-scroll:focus-visible {{ outline: 2px solid {ACCENT}; outline-offset: -2px; }}
+.hnb .hnb-live td, .hnb .hnb-live th {{ overflow-wrap: break-word; max-width: 30em; }}
+.hnb .hnb-live th:first-child {{ position: sticky; left: 0; background: {BACK}; max-width: 12em; min-width: 5em;
+  white-space: normal; }}
+.hnb .hnb-live .long {{ display: inline-block; min-width: 14em; }}
+.hnb .widget-tab > .widget-tab-contents {{ background: {BACK}; padding: 8px; }}
+.hnb .widget-tab > .widget-tab-bar .lm-TabBar-content, .hnb .widget-tab > .p-TabBar .p-TabBar-content {{
+  flex-wrap: wrap; }}
+.hnb .widget-tab > .widget-tab-bar .lm-TabBar-tab {{ flex: 0 1 auto; min-width: max-content; color: {TEXT}; }}
+.hnb .widget-tab > .widget-tab-bar .lm-TabBar-tabLabel {{ color: {TEXT}; }}
+.hnb .widget-tab > .widget-tab-bar .lm-TabBar-tab:focus-visible {{ outline: 2px solid {ACCENT}; outline-offset: -3px; }}
+.hnb-body tfoot th, .hnb-body tfoot td {{ font-weight: 600; }}
 .hnb .widget-label, .hnb .widget-inline-hbox .widget-label {{ color: {TEXT}; }}
 .hnb button:focus-visible, .hnb input:focus-visible, .hnb select:focus-visible, .hnb textarea:focus-visible {{
   outline: 2px solid {ACCENT}; outline-offset: 1px; }}
@@ -72,27 +86,42 @@ def cell(value: Any) -> str:
     return value if isinstance(value, Raw) else escape(str(value))
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int] = ()) -> str:
-    """A table with its caption and scopes; the first cell of a row names it. `numbers` are columns of figures."""
+def table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    numbers: Iterable[int] = (),
+    scrolls: bool = True,
+    foot: Sequence[Any] | None = None,
+) -> str:
+    """A table with its caption and scopes; the first cell of a row names it. `numbers` are columns of figures.
+
+    `scrolls`: in a region that scrolls by itself; not in a live widget, which scrolls, and keeps its place when it is
+    redrawn. `foot` is a last row of sums.
+    """
     right = set(numbers)
 
     def kind(column: int) -> str:
         return ' class="num"' if column in right else ""
 
     head = "".join(f'<th scope="col"{kind(i)}>{escape(h)}</th>' for i, h in enumerate(heads))
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row"{kind(i)}>{cell(v)}</th>' if i == 0 else f"<td{kind(i)}>{cell(v)}</td>"
-            for i, v in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
+
+    def line(row: Sequence[Any]) -> str:
+        first, *others = row
+        rest = "".join(f"<td{kind(i)}>{cell(v)}</td>" for i, v in enumerate(others, 1))
+        return f'<tr><th scope="row"{kind(0)}>{cell(first)}</th>{rest}</tr>'
+
+    around = f' hnb-scroll" tabindex="0" role="region" aria-label="{escape(caption)}' if scrolls else ""
+    last = f"<tfoot>{line(foot)}</tfoot>" if foot is not None else ""
     return (
-        f'<div class="hnb-body hnb-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="hnb-body{around}"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(map(line, rows))}</tbody>{last}</table></div>"
     )
+
+
+def paragraph(text: str) -> str:
+    """Words of ours or of others, as they are."""
+    return f'<div class="hnb-body">{escape(text)}</div>'
 
 
 def text_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

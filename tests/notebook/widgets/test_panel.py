@@ -121,3 +121,44 @@ def test_bars_and_lines_have_words():
     assert 'aria-label="$1 &lt; $5"' in bar(0.2, "$1 < $5")
     assert sparkline([1.0], "x") == ""
     assert 'points="0.0,9.0 80.0,1.0"' in sparkline([1.0, 2.0], "x")
+
+
+class Clock(Names):
+    """A panel that wants to be redrawn by itself, three times."""
+
+    topics = frozenset()
+
+    def compose(self):
+        self.times = 0
+        return super().compose()
+
+    def refresh(self, news):
+        self.times += 1
+        if self.times < 4:
+            self.again(0.05)
+        super().refresh(news)
+
+
+def test_a_panel_may_ask_to_be_redrawn(router):
+    panel = Clock(router)
+    until(lambda: panel.times == 4)
+    panel.close()
+
+
+def test_a_panel_that_rests_is_not_redrawn_until_it_is_awakened(panel, router):
+    panel.rest()
+    router.remove_provider("gemini")
+    assert not panel.redrawn.wait(0.6)
+    panel.awaken()
+    assert panel.shown.value == "openai, anthropic, ollama"
+    router.remove_provider("openai")
+    until(lambda: panel.shown.value == "anthropic, ollama")
+
+
+def test_a_panel_that_could_not_be_made_is_collected_quietly(router):
+    class Broken(Names):
+        def __init__(self, router):
+            raise ConfigError("no")
+
+    with pytest.raises(ConfigError):
+        Broken(router)

@@ -232,8 +232,8 @@ def check(settings: Settings, source: str, others: Collection[str] | None = ()) 
     for name, rollout in settings.rollout.items():
         _check_member(f"{source}: rollout.{name}.to", ("rollout", name), rollout.to, names, models)
     for group, members in settings.group.items():
-        for member in members:
-            _check_member(f"{source}: group.{group}", ("group", group), member, names, models)
+        for number, member in enumerate(members):
+            _check_member(f"{source}: group.{group}", ("group", group, number), member, names, models)
     default = settings.router.default_model
     if default is not None and default not in settings.group:
         place = ("router", "default_model")

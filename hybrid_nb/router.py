@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import changing, checks, frames, keys, leaving, remaining, rows, setup
+from hybrid_nb import changing, checks, frames, keys, leaving, mending, remaining, rows, setup
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core import forks
@@ -73,6 +73,8 @@ class Router:
     HYBRID_NB_CACHE (off, on, record, replay) and HYBRID_NB_CASSETTE (a path) go over [cache] of any of these, so that
     a committed notebook replays without being edited; a call's own `cache` goes over them.
 
+    `lenient`: a file with mistakes is used as far as it goes; `broken` tells them, and save() does not write over it.
+
     >>> with Router({"provider": [{"name": "a", "type": "ollama"}]}) as router:   # doctest: +SKIP
     ...     print(router.chat("Say hi"))
     """
@@ -81,8 +83,10 @@ class Router:
     _wall: Clock = staticmethod(time.time)
     _seed: int | None = None
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> None:
-        settings, self.path, bare, self._borrowed = setup.load(config, os.environ)
+    def __init__(self, config: mending.Config = None, *, lenient: bool = False) -> None:
+        loaded, broken = mending.load(config, os.environ) if lenient else (setup.load(config, os.environ), None)
+        settings, self.path, bare, self._borrowed = loaded
+        self._named = config is not None
         found = [setup.build(item, os.environ) for item in settings.provider]
         replays = settings.cache.mode == "replay"  # which needs no provider, and reads no network
         if not replays and (bare if settings.router.discover is None else settings.router.discover):
@@ -91,7 +95,7 @@ class Router:
         self._lock = threading.RLock()
         self._news = News()
         self._history = changing.History()
-        self._file = File(self.path, settings)
+        self._file = File(self.path, setup.own(settings, self._borrowed), broken)
         self._state = make_state(settings, found)
         self._health = Health()
         self._latency = Latency()
@@ -535,7 +539,7 @@ class Router:
     def remove_provider(self, name: str, everywhere: bool = False) -> None:
         """Take a provider out; `everywhere`: out of groups, rollouts and the default model too, which else refuse."""
         self._provider(name)
-        self._change(f"remove {name}", changing.removing(name, everywhere), gone=name)
+        self._change(f"remove {name}", changing.removing(name, everywhere, self._state), gone=name)
 
     def order_providers(self, names: Sequence[str]) -> None:
         """Put all providers into this order, the first preferred; their priorities within each tier follow it."""
@@ -628,25 +632,45 @@ class Router:
 
     def reload(self) -> list[str]:
         """Take what the file says now, at once (undo() takes it back); returns what changed. Raises ConfigError."""
-        path = self.path or self._file.target
+        path = self._file.target
         before = self._state.settings
-        self.take(path)
-        self._file = File(path, self._state.settings)
+        loaded = setup.loaded(configuration.read_file(path), path, not self._named, os.environ)
+        self._take(loaded, "reload")
+        self._file = File(path, setup.own(loaded.settings, loaded.borrowed))
         self._news.tell("config")
         return changing.differences(before, self._state.settings)
+
+    @property
+    def broken(self) -> mending.Broken | None:
+        """The file with mistakes that this router was made from what is left of; None: all is well."""
+        return self._file.broken
+
+    def mend(self, text: str, overwrite: bool = False) -> list[str]:
+        """Write this text into the file and use it, at once; returns what changed. Raises ConfigError for a mistake in
+        it, and ConfigConflictError when the file was changed by somebody else; then nothing is changed.
+        """
+        self._check_open()
+        path = self._file.target
+        loaded = setup.loaded(configuration.parse(text, str(path)), path, not self._named, os.environ)
+        mending.usable(loaded.settings, os.environ, str(path))
+        self._file.write(text, overwrite)
+        return self.reload()
 
     def take(self, config: str | os.PathLike[str] | Mapping[str, Any]) -> None:
         """Use another configuration, a path or a dict, from now on (undo() takes it back). The ledger stays.
 
         Raises ConfigError, and nothing is changed.
         """
+        self._take(setup.load(config, os.environ), "another configuration")
+
+    def _take(self, loaded: setup.Loaded, what: str) -> None:
         self._check_open()
-        loaded = setup.load(config, os.environ)
         with self._lock:
             before = self._state
             settings = loaded.settings.model_copy(update={"ledger": before.settings.ledger})
             self._arrange(changing.Arranged(settings, ()))
-            self._history.add("another configuration", before)
+            self._history.add(what, before)
+            self._borrowed = loaded.borrowed
         self._changed()
 
     def to_toml(self) -> str:

@@ -136,9 +136,16 @@ def load(config: str | os.PathLike[str] | Mapping[str, Any] | None, environ: Map
         data, lent = _cached(from_environment(environ), environ)
         settings = _filled(data, "the environment", environ, None)
         return Loaded(settings, None, True, (*_lent(settings, data["router"]), *lent))
-    data, lent = _cached(read_file(path), environ)
+    return loaded(read_file(path), path, config is None, environ)
+
+
+def loaded(content: Mapping[str, Any], path: Path, found: bool, environ: Mapping[str, str]) -> Loaded:
+    """The settings of a file's content; `found`: nobody named the file, and so the environment fills what it leaves
+    out. Raises ConfigError.
+    """
+    data, lent = _cached(content, environ)
     written = data.get("router") or {}
-    if config is None and isinstance(written, dict):
+    if found and isinstance(written, dict):
         router = from_environment(environ)["router"]
         settings = _filled({**data, "router": {**router, **written}}, str(path), environ, written)
         return Loaded(settings, path, False, (*_lent(settings, router.keys() - written.keys()), *lent))

@@ -76,6 +76,14 @@ def save(settings: Settings, path: Path) -> Path:
     return path
 
 
+def write(text: str, path: Path) -> None:
+    """Write a text, all or nothing. Raises ConfigError."""
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def _said(settings: Settings) -> dict[str, Any]:
     """What was set, without sections in which nothing is."""
     data: dict[str, Any] = _plain(settings.model_dump(exclude_unset=True))

@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,35 +66,63 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Served:
+    """A Jupyter application that runs on loopback."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    token: str = field(repr=False)
+
+    def address(self, path: str) -> str:
+        """Where a browser finds this path ("lab/tree/a.ipynb") and is let in."""
+        return f"{self.url}/{path}?token={self.token}"
+
+
 def start_lab(folder: Path, config: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """JupyterLab in the folder, on loopback, with the demo's configuration; (process, address). Raises RuntimeError."""
-    if find_spec("jupyterlab") is None:
-        raise RuntimeError("JupyterLab is not installed: pip install 'hybrid-nb[lab]'")
+    """JupyterLab on the quickstart, with the demo's configuration; (process, address). Raises RuntimeError."""
     source, root = notebook(), folder / "notebooks"
     root.mkdir()
     if source is not None:
         shutil.copy(source, root / QUICKSTART)
-    port, token = free_port(), secrets.token_hex(16)
+    lab = serve(folder, root, {**os.environ, "HYBRID_NB_CONFIG": str(config)})
+    return lab.process, lab.address(f"lab/tree/{QUICKSTART if source else ''}")
+
+
+def serve(
+    folder: Path, root: Path, env: Mapping[str, str], module: str = "jupyterlab", options: Sequence[str] = ()
+) -> Served:
+    """A Jupyter application (`jupyterlab`, `notebook`) on loopback over `root`; its settings and log lie in `folder`.
+
+    Raises:
+        RuntimeError: it is not installed, ended at once, or did not come up.
+    """
+    if find_spec(module) is None:
+        raise RuntimeError(f"{module} is not installed: pip install 'hybrid-nb[lab]'")
+    port, token, log = free_port(), secrets.token_hex(16), folder / f"{module}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            [sys.executable, "-m", module, *_options(root, port, token), *options],
+            env={**env, "JUPYTERLAB_SETTINGS_DIR": str(quiet(folder))},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    _wait(process, f"http://127.0.0.1:{port}/api", log)
+    return Served(process, f"http://127.0.0.1:{port}", token)
+
+
+def _options(root: Path, port: int, token: str) -> list[str]:
     options = [f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
     options += [f"--IdentityProvider.token={token}", "--ServerApp.open_browser=False", "--ServerApp.port_retries=0"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")
-    with (folder / "jupyterlab.log").open("wb") as log:
-        lab = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            [sys.executable, "-m", "jupyterlab", *options],
-            env={**os.environ, "HYBRID_NB_CONFIG": str(config), "JUPYTERLAB_SETTINGS_DIR": str(quiet(folder))},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    address = f"http://127.0.0.1:{port}/lab/tree/{QUICKSTART if source else ''}?token={token}"
-    _wait(lab, f"http://127.0.0.1:{port}/api", folder / "jupyterlab.log")
-    return lab, address
+    return options
 
 
 def quiet(folder: Path) -> Path:
     """Settings by which JupyterLab neither looks for news and updates on the network nor asks whether it may."""
     place = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     (place / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}', "utf-8")
     return folder / "settings"
 
@@ -102,11 +131,11 @@ def _wait(lab: subprocess.Popen[bytes], address: str, log: Path) -> None:
     give_up = time.monotonic() + START_PATIENCE
     while time.monotonic() < give_up:
         if lab.poll() is not None:
-            raise RuntimeError(f"JupyterLab ended at once:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+            raise RuntimeError(f"{log.stem} ended at once:\n{log.read_text('utf-8', 'replace')[-2000:]}")
         try:
             with urllib.request.urlopen(address, timeout=1):  # noqa: S310 - loopback
                 return
         except OSError:
             time.sleep(0.1)
     lab.terminate()
-    raise RuntimeError(f"JupyterLab did not come up in {START_PATIENCE:.0f} s")
+    raise RuntimeError(f"{log.stem} did not come up in {START_PATIENCE:.0f} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,34 @@ def model_of(wire: str) -> str:
     return f"{wire}/simulated-{wire}"
 
 
+@cache
+def _ours() -> frozenset[str]:
+    names = {name for vendor in vendors() for name in (*vendor.key_env, *vendor.url_env)}
+    proxies = {"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+    ours = {*ROUTER_VARIABLES, "HYBRID_NB_CONFIG", "HYBRID_NB_CACHE", "HYBRID_NB_CASSETTE", "RATE_LIMIT_PER_MINUTE"}
+    return frozenset(names | proxies | ours)
+
+
+def is_the_developers(name: str) -> bool:
+    """Whether this environment variable may hold a key, a setting or a proxy of who runs the tests."""
+    return name in _ours() or name.endswith("_API_KEY") or name.startswith(("CUSTOM_", "INFERENCE_", "FALLBACK_"))
+
+
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test reads the developer's keys, settings or ledger."""
-    ours = {name for vendor in vendors() for name in (*vendor.key_env, *vendor.url_env)}
-    ours |= {*ROUTER_VARIABLES, "HYBRID_NB_CONFIG", "HYBRID_NB_CACHE", "HYBRID_NB_CASSETTE", "RATE_LIMIT_PER_MINUTE"}
-    for name in list(os.environ):
-        if name in ours or name.endswith("_API_KEY") or name.startswith(("CUSTOM_", "INFERENCE_", "FALLBACK_")):
-            monkeypatch.delenv(name)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in filter(is_the_developers, list(os.environ)):
+        monkeypatch.delenv(name)
     for kind in ("CONFIG", "DATA", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / f"xdg-{kind.lower()}"))
+
+
+def own_places(folder: Path) -> dict[str, str]:
+    """The environment of a child process that outlives a test: no developer's keys, and its own places to write."""
+    env = {name: value for name, value in os.environ.items() if not is_the_developers(name)}
+    env |= {f"XDG_{kind}_HOME": str(folder / f"xdg-{kind.lower()}") for kind in ("CONFIG", "DATA", "CACHE", "STATE")}
+    jupyter = {f"JUPYTER_{kind}_DIR": str(folder / f"jupyter-{kind.lower()}") for kind in ("CONFIG", "DATA", "RUNTIME")}
+    return {**env, **jupyter, "IPYTHONDIR": str(folder / "ipython")}
 
 
 @pytest.fixture(scope="session")

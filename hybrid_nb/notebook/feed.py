@@ -145,12 +145,17 @@ class Feed:
             self._wake.notify()
 
     def _run(self) -> None:
-        while (found := self._next()) is not None:
-            for reader, news in found:
-                try:
-                    reader.redraw(news)
-                except Exception as error:  # the panel shows what it can; the others are not to suffer
-                    log.warning("a panel was not redrawn (%s)", type(error).__name__)
+        while self._step():  # which keeps no panel alive while it waits for the next
+            pass
+
+    def _step(self) -> bool:
+        found = self._next()
+        for reader, news in found or ():
+            try:
+                reader.redraw(news)
+            except Exception as error:  # the panel shows what it can; the others are not to suffer
+                log.warning("a panel was not redrawn (%s)", type(error).__name__)
+        return found is not None
 
     def _next(self) -> list[tuple[Reader, frozenset[str]]] | None:
         """Wait for whom to redraw; None when there was nothing to do for a while, and the thread ends."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from jupyter_client.manager import KernelManager
+
+from tests.journey.kernels import Kernel
 
 SETUP = """
 import hybrid_nb as hnb
@@ -20,48 +19,11 @@ LONG = "%%llm\nWrite an essay of 400 words about bees"
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
-class Kernel:
-    """A kernel and what its cells put out."""
-
-    def __init__(self, manager: KernelManager, client: Any) -> None:
-        self.manager = manager
-        self.client = client
-
-    def run(self, code: str, interrupt_when: str | None = None, patience: float = 40) -> list[dict[str, Any]]:
-        """A cell's messages, in order, each with "type" and "at"; interrupted once `interrupt_when` was shown."""
-        request = self.client.execute(code, stop_on_error=False)
-        messages, give_up = [], time.monotonic() + patience
-        while time.monotonic() < give_up:
-            message = self.client.get_iopub_msg(timeout=patience)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            content = message["content"]
-            if message["msg_type"] == "status" and content["execution_state"] == "idle":
-                return messages
-            messages.append({"type": message["msg_type"], "at": time.monotonic(), **content})
-            if interrupt_when is not None and interrupt_when in str(content.get("data", "")):
-                interrupt_when = None
-                self.interrupted = time.monotonic()
-                self.manager.interrupt_kernel()
-        raise TimeoutError(f"no end of {code!r}: {messages[-3:]}")
-
-    def value(self, expression: str) -> str:
-        found = [m for m in self.run(expression) if m["type"] == "execute_result"]
-        return found[-1]["data"]["text/plain"]
-
-
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory) -> Iterator[Kernel]:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=40"], cwd=str(tmp_path_factory.mktemp("kernel")))
-    client = manager.client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    kernel = Kernel(manager, client)
-    assert [m for m in kernel.run(SETUP) if m["type"] == "error"] == []
-    yield kernel
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+def kernel(bare_kernel: Kernel) -> Kernel:
+    """A kernel with one slow vendor."""
+    bare_kernel.do(SETUP)
+    return bare_kernel
 
 
 def test_an_answer_streams_in_at_most_15_draws_a_second(kernel):
@@ -95,14 +57,11 @@ def test_an_interrupt_stops_at_once_keeps_the_text_and_the_next_cell_works(kerne
 def test_an_interrupt_of_a_blocking_call(kernel):
     kernel.run("print('go')")
     code = "hnb.default_router().chat('Write an essay of 400 words about bees')"
-    request = kernel.client.execute(code, stop_on_error=False)  # else the kernel drops what is sent within 0.1 s
+    request = kernel.start(code)
     time.sleep(0.3)  # the call is under way; its answer takes eight seconds
     began = time.monotonic()
     kernel.manager.interrupt_kernel()
-    reply = kernel.client.get_shell_msg(timeout=10)
-    while reply["parent_header"].get("msg_id") != request:
-        reply = kernel.client.get_shell_msg(timeout=10)
-    assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert kernel.reply(request, patience=10)["ename"] == "KeyboardInterrupt"
     assert time.monotonic() - began < 1.5  # 0.5 s, and the traceback on a busy machine
     assert kernel.value("1 + 1") == "2"
 

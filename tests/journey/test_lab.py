@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,20 +10,14 @@ from typing import Any
 import pytest
 
 from hybrid_nb.demo import start_lab, workplace
+from tests.journey.browser import Troubles
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[str]:
+def demo() -> Iterator[str]:
     """The address of the demo's JupyterLab."""
-    if CHROMIUM is None:
-        pytest.skip("no browser: apt-get install chromium")
     with workplace() as (folder, config):
         process, address = start_lab(folder, config)
         yield address
@@ -34,18 +26,16 @@ def lab() -> Iterator[str]:
 
 
 @pytest.fixture
-def page(lab: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1100, "height": 5000})  # so tall that no cell is left undrawn
-        page.goto(lab)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-        page.wait_for_selector("text=Python 3 (ipykernel)", timeout=60_000)
-        yield page
-        browser.close()
-    asyncio.set_event_loop(None)
+def page(browser: Any, demo: str) -> Iterator[Any]:
+    page, troubles = browser.new_page(), Troubles()
+    troubles.watch(page)
+    page.set_viewport_size({"width": 1100, "height": 5000})  # so tall that no cell is left undrawn
+    page.goto(demo)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    page.wait_for_selector("text=Python 3 (ipykernel)", timeout=60_000)
+    yield page
+    page.close()
+    assert troubles.found() == []
 
 
 def run_all(page: Any) -> None:

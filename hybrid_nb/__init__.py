@@ -29,7 +29,10 @@ _NAMES = {
     "RoutePlan": "hybrid_nb.core.types",
     "Route": "hybrid_nb.core.types",
 }
-_WIDGETS: dict[str, str] = {}  # need the extra [lab]
+_WIDGETS: dict[str, str] = {  # need the extra [lab]
+    "ProviderManager": "hybrid_nb.notebook.widgets.manager",
+    "ProviderSelector": "hybrid_nb.notebook.widgets.selector",
+}
 _MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
 
 __all__ = [  # noqa: PLE0604 - names load on use
@@ -65,6 +68,12 @@ if TYPE_CHECKING:
     )
     from hybrid_nb.core.types import (
         Usage as Usage,
+    )
+    from hybrid_nb.notebook.widgets.manager import (
+        ProviderManager as ProviderManager,
+    )
+    from hybrid_nb.notebook.widgets.selector import (
+        ProviderSelector as ProviderSelector,
     )
     from hybrid_nb.router import (
         Router as Router,

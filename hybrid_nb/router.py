@@ -492,6 +492,19 @@ class Router:
             return _step("model", str(error))
         return _step("model", f"{chosen} answered", True, reply.latency)
 
+    def listed_models(self, provider: str | Mapping[str, Any], key: keys.Key | None = None) -> list[str]:
+        """The models that the server of a provider lists now: of one by its name, or of a dict as in [[provider]] that
+        need not be added yet. `key` goes before its own. Costs nothing. Raises ConfigError and InferenceError.
+        """
+        self._check_open()
+        asked = self._provider(provider) if isinstance(provider, str) else setup.temporary(provider, os.environ)
+        place = asked.endpoints[0]
+        if key is not None:
+            place = replace(place, key=key)
+        elif asked.missing_key:
+            raise ConfigError(asked.missing_key)
+        return [m.id for m in portal().run(checks.list_models(asked, place, self._transport)).models]
+
     # --- changing -------------------------------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:
@@ -546,7 +559,7 @@ class Router:
         self._check_open()
         self._change("order of providers", changing.ordering(names, self._state))
 
-    def set_key(self, name: str, key: str, place: keys.Place | None = None) -> str:
+    def set_key(self, name: str, key: str | keys.Key, place: keys.Place | None = None) -> str:
         """Keep a provider's key, and use it at once; returns where it is ("keyring:NAME" or "env:NAME"), never the key.
 
         `place`: "keyring" (the system's, for good), "environment" (of this process, until it ends) or None: the

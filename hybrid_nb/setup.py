@@ -320,6 +320,12 @@ def build(item: ProviderSettings, environ: Mapping[str, str]) -> Provider:
     )
 
 
+def temporary(item: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    """A provider that is not configured. Raises ConfigError."""
+    settings = validate({"provider": [dict(item)]}, "the provider")
+    return build(check(settings, "the provider").provider[0], environ)
+
+
 def as_settings(provider: Provider) -> dict[str, Any]:
     """The [[provider]] that a provider which was found by itself would have."""
     places = [endpoint.base_url for endpoint in provider.endpoints]

@@ -240,6 +240,14 @@ def test_comments_of_a_hand_stay_and_other_orders_too(written, tmp_path):
     assert Router(path).settings.provider == router.settings.provider
 
 
+def test_no_limit_stays_none_in_the_file(written):
+    router = written()
+    router.configure(budget={"daily_usd": None})
+    router.save()
+    assert Router(router.path).settings.budget.daily_usd is None
+    assert router.reload() == []
+
+
 def test_what_another_wrote_is_not_overwritten(written, tmp_path):
     mine, theirs = written(), written()
     theirs.configure(retries=3)

@@ -48,7 +48,7 @@ class Salvage(NamedTuple):
 def salvage(text: str, check: Check | None = None) -> Salvage:
     """What can be used of a text. `check` raises ConfigError for settings that are wrong though each value is valid."""
     data, broken = tomltext.readable(text)
-    flaws = [Flaw(b.line, b.told, _left_out(b.table)) for b in broken]
+    flaws = [Flaw(b.line, f"not valid TOML: {b.told}", _left_out(b.table)) for b in broken]
     for name in dict.fromkeys(name for b in broken for name in _guards(b.table)):
         data, done = _guarded(data, name)
         flaws[-1] = flaws[-1]._replace(done=f"{flaws[-1].done}; {done}")
@@ -108,6 +108,7 @@ class _Left:
 
     def _take_out(self, problem: Mistake) -> Flaw:
         where, told = self._as_written(problem)
+        told = told.replace("Input should be", "must be")
         line = tomltext.line_of(where, self._lines)
         guard = _guard_of(problem)
         if guard is not None and not self._strict(guard):

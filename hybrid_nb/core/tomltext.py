@@ -108,7 +108,7 @@ def _written(table: Table) -> int:
 
 def _broken(table: Table, line: int, error: ConfigError) -> Broken:
     told = re.sub(r"\s*\(at (line \d+, column \d+|end of document)\)$", "", str(error))
-    return Broken(table, line, told.removeprefix(": "))
+    return Broken(table, line, told.removeprefix(": not valid TOML: "))
 
 
 def _without(found: Sequence[Table], gone: Sequence[Table]) -> list[Table]:

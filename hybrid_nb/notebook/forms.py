@@ -26,7 +26,9 @@ _PRICE_KEYS = ("input", "output", "cached", "cache_write")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One line of a form. `default` is what an empty one means; `more`: it stands under "More"."""
+    """One line of a form. `default` is what an empty one means, but where it may be none (`optional`); `more`: it
+    stands under "More".
+    """
 
     name: str
     label: str
@@ -36,6 +38,7 @@ class Field:
     required: bool = False
     choices: tuple[tuple[str, Any], ...] = ()
     more: bool = False
+    optional: bool = False
 
 
 # --- which fields -------------------------------------------------------------------------------------------
@@ -76,7 +79,8 @@ def _field(info: FieldInfo, name: str, words: Words) -> Field:
     kind, choices = _kind(info.annotation, name)
     parts = [words.help, _bounds(info), _default(default, kind) if not words.quiet else ""]
     told = "; ".join(part for part in parts if part)
-    return Field(name, words.label, told, kind, default, info.is_required(), choices, words.more)
+    optional = types.NoneType in get_args(info.annotation)
+    return Field(name, words.label, told, kind, default, info.is_required(), choices, words.more, optional)
 
 
 def _kind(annotation: Any, name: str) -> tuple[Kind, tuple[tuple[str, Any], ...]]:
@@ -84,7 +88,7 @@ def _kind(annotation: Any, name: str) -> tuple[Kind, tuple[tuple[str, Any], ...]
     if get_origin(annotation) in (Union, types.UnionType):
         kind, choices = _kind(inner[0], name)
         if kind == "yes-no":  # and not set, which is a third answer
-            return "choice", (("by itself", None), ("yes", True), ("no", False))
+            return "choice", (("by itself", ""), ("yes", True), ("no", False))
         return kind, choices
     if get_origin(annotation) is Literal:
         return "choice", tuple((str(choice), choice) for choice in inner)
@@ -209,7 +213,7 @@ def values_of(fields: Iterable[Field], given: Mapping[str, Any]) -> tuple[dict[s
     for field in fields:
         raw = given[field.name]
         try:
-            values[field.name] = to_value(field, raw) if isinstance(raw, str) and field.kind != "choice" else raw
+            values[field.name] = to_value(field, raw) if isinstance(raw, str) else raw
         except ValueError as error:
             wrong[field.name] = str(error)
     return values, wrong

@@ -43,7 +43,7 @@ def test_help_has_bounds_and_defaults():
     assert found["retries"].help == "further attempts of a call; at least 0, at most 100; default: 2"
     assert found["hedge"].help.endswith("above 0, below 1")
     assert ("cheapest", "cheapest") in found["strategy"].choices
-    assert found["discover"].choices == (("by itself", None), ("yes", True), ("no", False))
+    assert found["discover"].choices == (("by itself", ""), ("yes", True), ("no", False))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 MANY = 8  # rows of the list of models
 
 
+class Unfit(Exception):  # noqa: N818 - a signal inside this module
+    """What stands in a form is not fit to be used, and it says why."""
+
+
 class ProviderForm:
     """The lines of one kind of provider; with `name` those of a provider that is there already.
 
@@ -32,7 +36,8 @@ class ProviderForm:
     def __init__(self, panel: ProviderManager, kind: str, name: str | None = None) -> None:
         self._panel, self._router, self.name = panel, panel.router, name
         self.vendor: Vendor = vendor(kind)
-        self._fields = [f for f in forms.provider_fields(self.vendor) if f.name != "name" or name is None]
+        left_out = {"name" if name else "", "base_url" if self._several() else ""}
+        self._fields = [f for f in forms.provider_fields(self.vendor) if f.name not in left_out]
         self.lines = {field.name: Line(field, wide=field.name == "models") for field in self._fields}
         self.key = KeyEntry(self._keyed, panel.tell)
         self.key.of(self.vendor)
@@ -43,10 +48,16 @@ class ProviderForm:
         self.main = Button(description="Save changes" if name else "Add", tooltip="It works at once")
         self.main.add_class("hnb-main")
         self.main.on_click(panel.guarded(lambda _: self.submit()))
-        self.told = HTML()
+        several = self._several()
+        told = f"It has {several} addresses, each with its key; they are changed in the file." if several else ""
+        self.told = HTML(f'<div class="hnb-help">{told}</div>' if told else "")
         first = [line for field, line in self.lines.items() if not line.field.more and field != "models"]
         self.box = VBox([form([*first, self.key]), self.models, self.more_box, self.told])
         self._fill()
+
+    def _several(self) -> int:
+        """How many addresses it has, where they stand one by one in the file; 0: it has one."""
+        return next((len(item.endpoints) for item in self._router.settings.provider if item.name == self.name), 0)
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -115,7 +126,7 @@ class ProviderForm:
         self._say_key("")
 
     def values(self) -> dict[str, Any]:
-        """What stands in the form. Raises ConfigError, and says each mistake at its field."""
+        """What stands in the form. Raises Unfit, and says each mistake at its field."""
         given = {name: line.value for name, line in self.lines.items()}
         values, wrong = forms.values_of(self._fields, given)
         wrong |= {name: told for name, told in self._settings_say(values).items() if name not in wrong}
@@ -123,7 +134,7 @@ class ProviderForm:
         if wrong:
             if any(self.lines[name].field.more for name in wrong if name in self.lines):
                 self.more.value = True
-            raise ConfigError(rest or f"nothing was changed: look at {', '.join(self._labels(wrong))}")
+            raise Unfit(rest or f"look at {', '.join(self._labels(wrong))}; nothing was changed")
         return values
 
     def _labels(self, names: Iterable[str]) -> list[str]:
@@ -132,19 +143,22 @@ class ProviderForm:
     def _settings_say(self, values: dict[str, Any]) -> dict[str, str]:
         """What the settings would say to these values, each for itself, so that all mistakes are told at once."""
         item = {"name": self.name or "x", "type": self.vendor.type, **_given(values)}
+        taken = self.name is None and values.get("name") in self._router.provider_names()
+        found = {"name": "there is a provider of this name; choose another"} if taken else {}
         try:
             validate({"provider": [item]}, "the form")
         except ConfigError as error:
-            return forms.mistakes(error, self.lines)
-        if self.name is None and values.get("name") in self._router.provider_names():
-            return {"name": "there is a provider of this name; choose another"}
-        return {}
+            return {**forms.mistakes(error, self.lines), **found}
+        return found
 
     def submit(self) -> None:
         """Add it, or change it, at once."""
-        values = self.values()
         try:
+            values = self.values()
             name = self._change(values) if self.name else self._add(values)
+        except Unfit as error:
+            self._panel.say(str(error), problem=True)
+            return
         except ConfigError as error:
             tell_all(self.lines, forms.mistakes(error, self.lines))
             raise
@@ -163,15 +177,20 @@ class ProviderForm:
 
     def _change(self, values: dict[str, Any]) -> str:
         before = self._present()
-        fields = [f for f in self._fields if f.name != "base_url" or not before.get("endpoints")]
-        changes = {f.name: values[f.name] for f in fields if not _same(f, values[f.name], before.get(f.name))}
+        changes = {f.name: values[f.name] for f in self._fields if not _same(f, values[f.name], before.get(f.name))}
         if changes:
             self._router.update_provider(str(self.name), **changes)
         return str(self.name)
 
     def _find(self) -> None:
-        item = {"name": self.name or "x", "type": self.vendor.type, **_given(self.values())}
-        asked: Any = self.name or item
+        asked: Any = self.name
+        if asked is None:
+            address = self.lines["base_url"]
+            address.wrong("this is needed" if address.field.required and not address.value.strip() else "")
+            if address.told:
+                return
+            url = address.value.strip() or None
+            asked = _given({"name": "x", "type": self.vendor.type, "base_url": url})
         self._panel.in_background(lambda: self._list(asked), "asking the server for its models …")
 
     def _list(self, asked: Any) -> None:

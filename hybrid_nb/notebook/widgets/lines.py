@@ -10,18 +10,21 @@ from ipywidgets import HTML, Box, Checkbox, Combobox, Dropdown, Text, Textarea, 
 
 from hybrid_nb.notebook import forms
 from hybrid_nb.notebook.forms import Field
-from hybrid_nb.notebook.widgets.style import LINE, TEXT, WRONG
+from hybrid_nb.notebook.widgets.panel import close_all
+from hybrid_nb.notebook.widgets.style import LINE, PANE, TEXT, WRONG
 
 SHEET = f"""
-.hnb .hnb-form {{ display: flex; flex-flow: row wrap; gap: 6px 20px; overflow: visible; width: 100%; }}
-.hnb .hnb-line {{ flex: 1 1 240px; max-width: 420px; min-width: 0; overflow: visible; }}
-.hnb .hnb-line.wide {{ flex-basis: 100%; max-width: 860px; }}
+.hnb .hnb-form {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr));
+  gap: 8px 20px; overflow: visible; width: 100%; align-items: start; }}
+.hnb .hnb-line {{ min-width: 0; max-width: 100%; overflow: visible; }}
+.hnb .hnb-line.wide {{ grid-column: 1 / -1; width: 100%; }}
 .hnb .hnb-line > .widget-inline-hbox {{ flex-flow: column nowrap; align-items: stretch; height: auto; width: auto;
   margin: 0; overflow: visible; }}
 .hnb .hnb-line .widget-label {{ width: auto; text-align: left; margin: 0; height: auto; line-height: 1.5;
   font-weight: 600; }}
 .hnb .hnb-line input:not([type=checkbox]), .hnb .hnb-line select, .hnb .hnb-line textarea {{
-  box-sizing: border-box; width: 100%; }}
+  box-sizing: border-box; width: 100%; flex: none; margin: 0; }}
+.hnb .hnb-line .widget-dropdown > select {{ height: var(--jp-widgets-inline-height, 28px); }}
 .hnb .hnb-line .widget-html, .hnb .hnb-line .widget-html-content {{ margin: 0; height: auto; min-height: 0; }}
 .hnb-help {{ color: {TEXT}; font-size: 0.92em; line-height: 1.35; overflow-wrap: anywhere; }}
 .hnb-wrong {{ color: {TEXT}; border-left: 3px solid {WRONG}; padding: 0 0 0 6px; line-height: 1.35; }}
@@ -32,9 +35,12 @@ SHEET = f"""
 .hnb .hnb-row > .jupyter-button.hnb-main {{ font-weight: 600; border-width: 2px; }}
 .hnb .hnb-row > .jupyter-button:disabled {{ opacity: 0.55; }}
 .hnb .hnb-row > .jupyter-button.mod-active {{ text-decoration: underline; font-weight: 600; }}
-.hnb .hnb-row > .hnb-line {{ flex: 0 1 260px; }}
+.hnb .hnb-row > .widget-inline-hbox {{ width: auto; max-width: 100%; }}
+.hnb .hnb-row > .widget-inline-hbox .widget-label {{ width: auto; margin: 0 8px 0 2px; }}
 .hnb .hnb-row .widget-html {{ margin: 2px 0; height: auto; }}
-.hnb .hnb-pane {{ border-left: 3px solid {LINE}; padding: 2px 0 6px 12px; margin: 4px 0 8px 2px; overflow: visible; }}
+.hnb-whole td, .hnb-whole th {{ white-space: nowrap; }}
+.hnb-whole tbody th {{ position: sticky; left: 0; background: var(--jp-layout-color0, {PANE}); }}
+.hnb .hnb-pane {{ border-left: 3px solid {LINE}; padding: 2px 4px 6px 12px; margin: 4px 0 8px 2px; overflow: visible; }}
 .hnb .hnb-pane > * {{ flex-shrink: 0; }}
 .hnb-title {{ color: {TEXT}; font-weight: 600; font-size: 1.05em; margin: 6px 0 2px; }}
 .hnb-body pre {{ color: inherit; background: none; margin: 4px 0; overflow-x: auto; }}
@@ -63,7 +69,7 @@ class Line(VBox):
 
     def show(self, value: Any) -> None:
         """Put a value of the settings there."""
-        chosen = self.field.kind in ("choice", "yes-no")
+        chosen = self.field.kind in ("choice", "yes-no") and value is not None
         self._showing = True
         try:
             self.input.value = value if chosen else forms.to_text(self.field, value)
@@ -96,7 +102,7 @@ def _input(field: Field, options: Iterable[str]) -> Widget:
     if field.kind == "yes-no":
         return Checkbox(bool(field.default), indent=False, **given)
     if field.kind == "choice":
-        return Dropdown(options=field.choices, value=field.default, **given)
+        return Dropdown(options=field.choices, value="" if field.default is None else field.default, **given)
     if field.kind in ("prices", "contexts"):
         return Textarea(continuous_update=False, rows=2, **given)
     if options:
@@ -128,6 +134,13 @@ def pane(*parts: Widget, shown: bool = False) -> VBox:
 
 def show(part: Widget, shown: bool = True) -> None:
     part.layout.display = "" if shown else "none"
+
+
+def replace_children(box: Box, *parts: Widget) -> None:
+    """Other parts in a box; those that were there are closed."""
+    before, box.children = box.children, parts
+    for part in before:
+        close_all(part)
 
 
 def is_shown(part: Widget) -> bool:

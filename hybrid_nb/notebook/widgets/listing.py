@@ -47,8 +47,12 @@ class ProviderList:
     def _make_buttons(self) -> None:
         def button(text: str, work: Callable[[], None], tooltip: str) -> Button:
             made = Button(description=text, tooltip=tooltip)
-            made.on_click(self._panel.guarded(lambda _: work()))
+            made.on_click(self._panel.guarded(lambda _: pressed(work)))
             return made
+
+        def pressed(work: Callable[[], None]) -> None:
+            show(self.question, False)
+            work()
 
         self.test = button("Test", lambda: self.tester.start(self.name), "Connection, key and model, in three steps")
         self.edit = button("Edit", lambda: self._edit(self.name), "Its key, models, limits and prices")
@@ -76,7 +80,7 @@ class ProviderList:
 
     def refresh(self) -> None:
         self.rows = read(self._router)
-        self.table.value = table(CAPTION, HEADS, map(cells, self.rows), NUMBERS) if self.rows else _empty()
+        self.table.value = _table(self.rows) if self.rows else _empty()
         names = tuple(r.name for r in self.rows)
         if names != self.chooser.options:
             kept = self.name if self.name in names else names[0] if names else None
@@ -94,12 +98,14 @@ class ProviderList:
         self.enable.description = "Disable" if place is None or self.rows[place].enabled else "Enable"
         if is_asked(self.words) != self.name:
             show(self.question, False)
+        if self.tester.name != self.name:
+            show(self.tester.result, False)
 
     def saved(self) -> tuple[str, str]:
         """The table as HTML and as text."""
         if not self.rows:
             return _empty(), EMPTY
-        return self.table.value, text_table(CAPTION, HEADS, (cells(r, plain=True) for r in self.rows))
+        return _table(self.rows), text_table(CAPTION, HEADS, (cells(r, plain=True) for r in self.rows))
 
     # --- doing --------------------------------------------------------------------------------------------------
 
@@ -151,6 +157,10 @@ def _plain(frame: Any) -> list[Mapping[str, Any]]:
     """The rows of a frame, with None for what is missing."""
     found: list[Mapping[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return found
+
+
+def _table(rows: list[Row]) -> str:
+    return f'<div class="hnb-whole">{table(CAPTION, HEADS, map(cells, rows), NUMBERS)}</div>'
 
 
 def _empty() -> str:

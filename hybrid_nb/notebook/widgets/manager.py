@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from html import escape
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from ipywidgets import HTML, Button, ToggleButton, VBox, Widget
 
 from hybrid_nb.notebook.widgets.adding import ProviderForm, heading
 from hybrid_nb.notebook.widgets.filing import Exchange, FileBar
-from hybrid_nb.notebook.widgets.lines import SHEET, is_shown, pane, row, show
+from hybrid_nb.notebook.widgets.lines import SHEET, is_shown, pane, replace_children, row, show
 from hybrid_nb.notebook.widgets.listing import ProviderList
 from hybrid_nb.notebook.widgets.mend import Mending, flaw_table
 from hybrid_nb.notebook.widgets.offers import Adding
@@ -39,18 +40,22 @@ class ProviderManager(Panel):
         self.editing = pane()
         self.bar = FileBar(self)
         self.adding = Adding(self)
-        self.settings = SettingsForm(self)
-        self.exchange = Exchange(self)
-        self.panes = {
-            "Add a provider": pane(*self.adding.children),
-            "Settings": pane(*self.settings.children),
-            "Import, export": pane(*self.exchange.children),
-        }
+        self.panes = {words: pane() for words in ("Add a provider", "Settings", "Import, export")}
+        self.panes["Add a provider"].children = self.adding.children
         self.toggles = {words: self._toggle(words, part) for words, part in self.panes.items()}
         sheet = HTML(f"<style>{SHEET}</style>")
         show(sheet, False)
         top = (self.mending.box, *self.list.children, self.editing, *self.bar.children)
         return (sheet, *top, row(*self.toggles.values()), *self.panes.values())
+
+    @cached_property
+    def settings(self) -> SettingsForm:
+        """Made when it is looked at: a browser takes long for hundreds of widgets."""
+        return SettingsForm(self)
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        return Exchange(self)
 
     def _toggle(self, words: str, part: VBox) -> ToggleButton:
         made = ToggleButton(description=words)
@@ -75,11 +80,13 @@ class ProviderManager(Panel):
             self.toggles["Add a provider"].value = True
 
     def _refresh_open(self) -> None:
-        """The parts that are read only when they are looked at."""
+        """The parts that are made and read only when they are looked at."""
         if is_shown(self.panes["Settings"]):
             self.settings.refresh()
+            self.panes["Settings"].children = self.settings.children
         if is_shown(self.panes["Import, export"]):
             self.exchange.refresh()
+            self.panes["Import, export"].children = self.exchange.children
 
     def saved(self) -> Saved:
         html, text = self.list.saved()
@@ -105,14 +112,14 @@ class ProviderManager(Panel):
         self.editor.wrong_key(wrong_key)
         cancel = Button(description="Cancel")
         cancel.on_click(self.guarded(lambda _: self.close_editor()))
-        self.editing.children = (heading(self.editor), self.editor.box, row(self.editor.main, cancel))
+        replace_children(self.editing, heading(self.editor), self.editor.box, row(self.editor.main, cancel))
         show(self.editing)
 
     def close_editor(self) -> None:
         """No form of a provider."""
         self.editor = None
         show(self.editing, False)
-        self.editing.children = ()
+        replace_children(self.editing)
 
     def wrong_key(self, name: str, told: str) -> None:
         """What a test says of a provider's key, at the key's field; "": it is good, or was not tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, Button, Dropdown, VBox
@@ -13,7 +14,7 @@ from hybrid_nb.core.provider import Provider
 from hybrid_nb.discovery import discover
 from hybrid_nb.notebook import forms
 from hybrid_nb.notebook.widgets.adding import ProviderForm, heading
-from hybrid_nb.notebook.widgets.lines import row
+from hybrid_nb.notebook.widgets.lines import replace_children, row
 from hybrid_nb.portal import portal
 from hybrid_nb.providers import vendors
 
@@ -54,11 +55,11 @@ class Adding:
         """Show the form of this type; "": none."""
         self.form = ProviderForm(self._panel, kind) if kind else None
         if self.form is None:
-            self.place.children = ()
+            replace_children(self.place)
             return
         cancel = Button(description="Cancel")
         cancel.on_click(self._panel.guarded(lambda _: self.clear()))
-        self.place.children = (heading(self.form), self.form.box, row(self.form.main, cancel))
+        replace_children(self.place, heading(self.form), self.form.box, row(self.form.main, cancel))
 
     def clear(self) -> None:
         """No form."""
@@ -73,7 +74,7 @@ class Adding:
         known = ", ".join(self._panel.router.providers()["base_url"]).split(",")
         new = new_ones(found, known)
         told = "" if new else "No local server runs that is not in the list already."
-        self.offers.children = [*(self._offer(p) for p in new), *([HTML(_line(told))] if told else [])]
+        replace_children(self.offers, *(self._offer(p) for p in new), *([HTML(_line(told))] if told else []))
         self._panel.say("")
 
     def _offer(self, provider: Provider) -> Any:
@@ -86,11 +87,9 @@ class Adding:
     def _take(self, provider: Provider) -> None:
         name = forms.free_name(provider.vendor.type, self._panel.router.provider_names())
         self._panel.router.add_provider({**setup.as_settings(provider), "name": name})
-        self.offers.children = ()
+        replace_children(self.offers)
         self._panel.provider_done(name, added=True)
 
 
 def _line(text: str) -> str:
-    from html import escape
-
     return f'<div class="hnb-body">{escape(text)}</div>'

@@ -68,10 +68,8 @@ class SettingsForm:
             self._panel.done(f"{field.label}: {self._in_force(section, field)}")
 
     def _configure(self, section: str, field: forms.Field, value: Any) -> None:
-        value = field.default if value is None else value
+        value = field.default if value is None and not field.optional else value
         change: Mapping[str, Any] = {field.name: value} if section == "router" else {section: {field.name: value}}
-        if value is None and field.name in ("daily_usd", "monthly_usd"):
-            change = {section: {field.name: None}}
         self._panel.router.configure(**change)
 
     def _in_force(self, section: str, field: forms.Field) -> str:

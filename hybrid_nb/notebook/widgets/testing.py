@@ -32,13 +32,14 @@ class Tester:
         self._panel = panel
         self._wrong_key = wrong_key
         self._run = 0
+        self.name = ""
         self.thread: threading.Thread | None = None
         self.result = HTML()
         show(self.result, False)
 
     def start(self, name: str) -> None:
         """Test this one; the result of an earlier test is not awaited any more."""
-        self._run += 1
+        self._run, self.name = self._run + 1, name
         show(self.result)
         self._draw(name, [], True)
         self.thread = self._panel.in_background(lambda: asyncio.run(self._test(name, self._run)))

@@ -34,6 +34,8 @@ _WIDGETS: dict[str, str] = {  # need the extra [lab]
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
     "Dashboard": "hybrid_nb.notebook.widgets.dashboard",
+    "ProviderManager": "hybrid_nb.notebook.widgets.manager",
+    "ProviderSelector": "hybrid_nb.notebook.widgets.selector",
 }
 _MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
 
@@ -75,6 +77,12 @@ if TYPE_CHECKING:
     from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
     from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard
     from hybrid_nb.notebook.widgets.health import HealthPanel as HealthPanel
+    from hybrid_nb.notebook.widgets.manager import (
+        ProviderManager as ProviderManager,
+    )
+    from hybrid_nb.notebook.widgets.selector import (
+        ProviderSelector as ProviderSelector,
+    )
     from hybrid_nb.router import (
         Router as Router,
     )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from hybrid_nb import setup
 from hybrid_nb.core.config import Settings, nearest, validate
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.models import canonical
 from hybrid_nb.core.provider import Provider
 from hybrid_nb.state import State
 
@@ -85,24 +88,47 @@ def updating(provider: Provider, changes: Mapping[str, Any]) -> Change:
     return change
 
 
-def removing(name: str, everywhere: bool) -> Change:
+def removing(name: str, everywhere: bool, state: State) -> Change:
     """Without this provider; `everywhere`: out of groups, rollouts and the default model too."""
+    alone = _only_at(name, state)
 
     def ours(target: str) -> bool:
-        return target.partition("/")[0] == name
+        return target.partition("/")[0] == name or canonical(target) in alone
 
     def change(data: Data) -> None:
         data["provider"][:] = [item for item in data["provider"] if item["name"] != name]
-        if not everywhere:
-            return
-        kept = {group: [m for m in members if not ours(m)] for group, members in data.get("group", {}).items()}
-        data["group"] = {group: members for group, members in kept.items() if members}
-        data["rollout"] = {model: r for model, r in data.get("rollout", {}).items() if not ours(r["to"])}
-        default = data["router"].get("default_model") or ""
-        if ours(default) or (default in kept and not kept[default]):
-            del data["router"]["default_model"]
+        if everywhere:
+            _take_out(data, ours)
 
     return change
+
+
+def _only_at(name: str, state: State) -> set[str]:
+    """What the models are called that no other provider has."""
+    others = {canonical(info.id) for p in state.providers.values() if p.name != name for info in p.models}
+    return {canonical(info.id) for info in state.providers[name].models} - others
+
+
+def _take_out(data: Data, ours: Callable[[str], bool]) -> None:
+    groups = data.get("group", {})
+    kept = {group: [m for m in members if not ours(m)] for group, members in groups.items()}
+    gone = {group for group, members in kept.items() if not members}
+    if groups:
+        data["group"] = {group: members for group, members in kept.items() if members}
+    if "rollout" in data:
+        running = data["rollout"].items()
+        data["rollout"] = {m: r for m, r in running if not (ours(r["to"]) or m in gone or (m not in kept and ours(m)))}
+    default = data["router"].get("default_model")
+    if default is not None and (default in gone if default in kept else ours(default)):
+        del data["router"]["default_model"]
+
+
+def mentions(settings: Settings, name: str) -> list[str]:
+    """Where else a provider is named: "group fast", "rollout of fast", "default model"."""
+    found = [f"group {group}" for group, ms in settings.group.items() if any(m.startswith(f"{name}/") for m in ms)]
+    found += [f"rollout of {model}" for model, r in settings.rollout.items() if r.to.startswith(f"{name}/")]
+    default = settings.router.default_model or ""
+    return [*found, "default model"] if default.startswith(f"{name}/") else found
 
 
 def ordering(names: Sequence[str], state: State) -> Change:
@@ -163,8 +189,12 @@ def differences(old: Settings, new: Settings) -> list[str]:
         elif isinstance(before, dict):
             lines += _fields(section, before, after)
         else:
-            lines += _fields(section, dict(before), dict(after))
+            lines += _fields(section, _values(before), _values(after))
     return lines
+
+
+def _values(section: BaseModel) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in type(section).model_fields}
 
 
 def _providers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -172,7 +202,7 @@ def _providers(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
     lines += [f"provider {name!r}: removed" for name in before if name not in after]
     for name in before:
         if name in after:
-            lines += _fields(f"provider {name!r}", dict(before[name]), dict(after[name]))
+            lines += _fields(f"provider {name!r}", _values(before[name]), _values(after[name]))
     if not lines and list(before) != list(after):
         lines.append("providers: another order")
     return lines

@@ -94,15 +94,21 @@ def has_keyring() -> bool:
         return False
 
 
-def keep(name: str, variable: str, value: str, place: Place, environ: MutableMapping[str, str]) -> str:
-    """Put a key where it is kept, and return the `api_key` that means it. "environment" lasts as long as this process.
-
-    Raises ConfigError for a key that no header can carry, and for a keyring that does not take it.
-    """
+def taken(value: str, environ: Mapping[str, str]) -> Key:
+    """What somebody typed, as a key. Raises ConfigError for what is none."""
     key = _key(value, "the form")
     if key is None:
         raise ConfigError("the key is empty")
     _refuse_name(key._value, environ)
+    return key
+
+
+def keep(name: str, variable: str, value: str | Key, place: Place, environ: MutableMapping[str, str]) -> str:
+    """Put a key where it is kept, and return the `api_key` that means it. "environment" lasts as long as this process.
+
+    Raises ConfigError for a key that no header can carry, and for a keyring that does not take it.
+    """
+    key = value if isinstance(value, Key) else taken(value, environ)
     if place == "environment":
         environ[variable] = key._value
         return f"env:{variable}"

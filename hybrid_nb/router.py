@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import changing, checks, frames, keys, leaving, remaining, rows, setup
+from hybrid_nb import changing, checks, frames, keys, leaving, mending, remaining, rows, setup
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core import forks
@@ -75,6 +75,8 @@ class Router:
     HYBRID_NB_CACHE (off, on, record, replay) and HYBRID_NB_CASSETTE (a path) go over [cache] of any of these, so that
     a committed notebook replays without being edited; a call's own `cache` goes over them.
 
+    `lenient`: a file with mistakes is used as far as it goes; `broken` tells them, and save() does not write over it.
+
     >>> with Router({"provider": [{"name": "a", "type": "ollama"}]}) as router:   # doctest: +SKIP
     ...     print(router.chat("Say hi"))
     """
@@ -83,8 +85,10 @@ class Router:
     _wall: Clock = staticmethod(time.time)
     _seed: int | None = None
 
-    def __init__(self, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> None:
-        settings, self.path, bare, self._borrowed = setup.load(config, os.environ)
+    def __init__(self, config: mending.Config = None, *, lenient: bool = False) -> None:
+        loaded, broken = mending.load(config, os.environ) if lenient else (setup.load(config, os.environ), None)
+        settings, self.path, bare, self._borrowed = loaded
+        self._named = config is not None
         found = [setup.build(item, os.environ) for item in settings.provider]
         replays = settings.cache.mode == "replay"  # which needs no provider, and reads no network
         if not replays and (bare if settings.router.discover is None else settings.router.discover):
@@ -93,7 +97,7 @@ class Router:
         self._lock = threading.RLock()
         self._news = News()
         self._history = changing.History()
-        self._file = File(self.path, settings)
+        self._file = File(self.path, setup.own(settings, self._borrowed), broken)
         self._state = make_state(settings, found)
         self._health = Health()
         self._latency = Latency()
@@ -522,6 +526,19 @@ class Router:
             return _step("model", str(error))
         return _step("model", f"{chosen} answered", True, reply.latency)
 
+    def listed_models(self, provider: str | Mapping[str, Any], key: keys.Key | None = None) -> list[str]:
+        """The models that the server of a provider lists now: of one by its name, or of a dict as in [[provider]] that
+        need not be added yet. `key` goes before its own. Costs nothing. Raises ConfigError and InferenceError.
+        """
+        self._check_open()
+        asked = self._provider(provider) if isinstance(provider, str) else setup.temporary(provider, os.environ)
+        place = asked.endpoints[0]
+        if key is not None:
+            place = replace(place, key=key)
+        elif asked.missing_key:
+            raise ConfigError(asked.missing_key)
+        return [m.id for m in portal().run(checks.list_models(asked, place, self._transport)).models]
+
     # --- changing -------------------------------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:
@@ -569,14 +586,14 @@ class Router:
     def remove_provider(self, name: str, everywhere: bool = False) -> None:
         """Take a provider out; `everywhere`: out of groups, rollouts and the default model too, which else refuse."""
         self._provider(name)
-        self._change(f"remove {name}", changing.removing(name, everywhere), gone=name)
+        self._change(f"remove {name}", changing.removing(name, everywhere, self._state), gone=name)
 
     def order_providers(self, names: Sequence[str]) -> None:
         """Put all providers into this order, the first preferred; their priorities within each tier follow it."""
         self._check_open()
         self._change("order of providers", changing.ordering(names, self._state))
 
-    def set_key(self, name: str, key: str, place: keys.Place | None = None) -> str:
+    def set_key(self, name: str, key: str | keys.Key, place: keys.Place | None = None) -> str:
         """Keep a provider's key, and use it at once; returns where it is ("keyring:NAME" or "env:NAME"), never the key.
 
         `place`: "keyring" (the system's, for good), "environment" (of this process, until it ends) or None: the
@@ -662,25 +679,45 @@ class Router:
 
     def reload(self) -> list[str]:
         """Take what the file says now, at once (undo() takes it back); returns what changed. Raises ConfigError."""
-        path = self.path or self._file.target
+        path = self._file.target
         before = self._state.settings
-        self.take(path)
-        self._file = File(path, self._state.settings)
+        loaded = setup.loaded(configuration.read_file(path), path, not self._named, os.environ)
+        self._take(loaded, "reload")
+        self._file = File(path, setup.own(loaded.settings, loaded.borrowed))
         self._news.tell("config")
         return changing.differences(before, self._state.settings)
+
+    @property
+    def broken(self) -> mending.Broken | None:
+        """The file with mistakes that this router was made from what is left of; None: all is well."""
+        return self._file.broken
+
+    def mend(self, text: str, overwrite: bool = False) -> list[str]:
+        """Write this text into the file and use it, at once; returns what changed. Raises ConfigError for a mistake in
+        it, and ConfigConflictError when the file was changed by somebody else; then nothing is changed.
+        """
+        self._check_open()
+        path = self._file.target
+        loaded = setup.loaded(configuration.parse(text, str(path)), path, not self._named, os.environ)
+        mending.usable(loaded.settings, os.environ, str(path))
+        self._file.write(text, overwrite)
+        return self.reload()
 
     def take(self, config: str | os.PathLike[str] | Mapping[str, Any]) -> None:
         """Use another configuration, a path or a dict, from now on (undo() takes it back). The ledger stays.
 
         Raises ConfigError, and nothing is changed.
         """
+        self._take(setup.load(config, os.environ), "another configuration")
+
+    def _take(self, loaded: setup.Loaded, what: str) -> None:
         self._check_open()
-        loaded = setup.load(config, os.environ)
         with self._lock:
             before = self._state
             settings = loaded.settings.model_copy(update={"ledger": before.settings.ledger})
             self._arrange(changing.Arranged(settings, ()))
-            self._history.add("another configuration", before)
+            self._history.add(what, before)
+            self._borrowed = loaded.borrowed
         self._changed()
 
     def to_toml(self) -> str:

@@ -136,9 +136,16 @@ def load(config: str | os.PathLike[str] | Mapping[str, Any] | None, environ: Map
         data, lent = _cached(from_environment(environ), environ)
         settings = _filled(data, "the environment", environ, None)
         return Loaded(settings, None, True, (*_lent(settings, data["router"]), *lent))
-    data, lent = _cached(read_file(path), environ)
+    return loaded(read_file(path), path, config is None, environ)
+
+
+def loaded(content: Mapping[str, Any], path: Path, found: bool, environ: Mapping[str, str]) -> Loaded:
+    """The settings of a file's content; `found`: nobody named the file, and so the environment fills what it leaves
+    out. Raises ConfigError.
+    """
+    data, lent = _cached(content, environ)
     written = data.get("router") or {}
-    if config is None and isinstance(written, dict):
+    if found and isinstance(written, dict):
         router = from_environment(environ)["router"]
         settings = _filled({**data, "router": {**router, **written}}, str(path), environ, written)
         return Loaded(settings, path, False, (*_lent(settings, router.keys() - written.keys()), *lent))
@@ -232,8 +239,8 @@ def check(settings: Settings, source: str, others: Collection[str] | None = ()) 
     for name, rollout in settings.rollout.items():
         _check_member(f"{source}: rollout.{name}.to", ("rollout", name), rollout.to, names, models)
     for group, members in settings.group.items():
-        for member in members:
-            _check_member(f"{source}: group.{group}", ("group", group), member, names, models)
+        for number, member in enumerate(members):
+            _check_member(f"{source}: group.{group}", ("group", group, number), member, names, models)
     default = settings.router.default_model
     if default is not None and default not in settings.group:
         place = ("router", "default_model")
@@ -311,6 +318,12 @@ def build(item: ProviderSettings, environ: Mapping[str, str]) -> Provider:
         prices={name: Price(p.input, p.output, p.cached, p.cache_write) for name, p in item.prices.items()},
         region=item.region,
     )
+
+
+def temporary(item: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    """A provider that is not configured. Raises ConfigError."""
+    settings = validate({"provider": [dict(item)]}, "the provider")
+    return build(check(settings, "the provider").provider[0], environ)
 
 
 def as_settings(provider: Provider) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hybrid_nb.core.errors import ConfigError, Mistake
 from hybrid_nb.core.types import CacheMode
 
 FILE_NAME = "hybrid_nb.toml"
+NO_LIMIT = "none"  # in a file, which has no other word for it
 Strategy = Literal[
     "tiered", "priority", "round-robin", "weighted", "least-connections", "lowest-latency", "health", "cheapest"
 ]
@@ -65,12 +66,17 @@ class RouterSettings(_Section):
 
 
 class BudgetSettings(_Section):
-    """[budget]: US dollars; a limit of None is no limit."""
+    """[budget]: US dollars; a limit of None is no limit, "none" in a file, where nothing said is the default."""
 
     daily_usd: Decimal | None = Field(Decimal(5), ge=0)
     monthly_usd: Decimal | None = Field(Decimal(100), ge=0)
     alert_at: float = Field(0.8, gt=0, le=1)
     when_exceeded: Literal["reject", "queue"] = "reject"
+
+    @field_validator("daily_usd", "monthly_usd", mode="before")
+    @classmethod
+    def _unlimited(cls, limit: Any) -> Any:
+        return None if limit == NO_LIMIT else limit
 
 
 class LedgerSettings(_Section):

@@ -18,7 +18,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT
 
-from hybrid_nb.core.config import Settings
+from hybrid_nb.core.config import NO_LIMIT, Settings
 from hybrid_nb.core.errors import ConfigError
 
 LOCK_PATIENCE = 10.0  # seconds that a save waits for another one
@@ -76,9 +76,21 @@ def save(settings: Settings, path: Path) -> Path:
     return path
 
 
+def write(text: str, path: Path) -> None:
+    """Write a text, all or nothing. Raises ConfigError."""
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def _said(settings: Settings) -> dict[str, Any]:
     """What was set, without sections in which nothing is."""
-    data: dict[str, Any] = _plain(settings.model_dump(exclude_unset=True))
+    said = settings.model_dump(exclude_unset=True)
+    for name, limit in said.get("budget", {}).items():
+        if limit is None:
+            said["budget"][name] = NO_LIMIT
+    data: dict[str, Any] = _plain(said)
     return {name: value for name, value in data.items() if value != {}}
 
 

@@ -190,10 +190,22 @@ class Panel(VBox):
         return f"{type(self).__name__}({', '.join(self.router.provider_names()) or 'no providers'})"
 
     def close(self) -> None:
-        """Take it from the page and from the news."""
+        """Take it from the page and from the news, with all that is in it: a widget lives until it is closed."""
         if hasattr(self, "router"):  # one that could not be made is closed when it is collected
             feed_of(self.router).leave(self)
+        for part in self.children:
+            close_all(part)
         super().close()
+
+
+def close_all(part: Widget) -> None:
+    """Close a widget, what is in it, and its layout and style, which are widgets too."""
+    for inner in getattr(part, "children", ()):
+        close_all(inner)
+    for own in (part.layout, getattr(part, "style", None)):
+        if isinstance(own, Widget):
+            own.close()
+    part.close()
 
 
 def live() -> HTML:

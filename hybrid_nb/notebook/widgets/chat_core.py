@@ -13,9 +13,9 @@ from typing import Any
 import ipywidgets as w
 
 from hybrid_nb.notebook.widgets.chat_news import News
+from hybrid_nb.notebook.widgets.panel import flowing
 
 MOST_TURNS = 30
-_ROW = w.Layout(flex_flow="row wrap")
 
 
 def turn_html(turn: News) -> str:
@@ -65,11 +65,11 @@ class CoreView:
         }  # fmt: skip
 
     def _row(self, *names: str) -> w.HBox:
-        return w.HBox([self._buttons[name] for name in names], layout=_ROW)
+        return w.HBox([self._buttons[name] for name in names], layout=flowing())
 
     def _parts(self) -> list[Any]:
-        attach = w.HBox([self._upload, self._variable, self._buttons["attach"]], layout=_ROW)
-        above = w.HBox([self._model, self._row("undo", "clear", "markdown", "notebook")], layout=_ROW)
+        attach = w.HBox([self._upload, self._variable, self._buttons["attach"]], layout=flowing())
+        above = w.HBox([self._model, self._row("undo", "clear", "markdown", "notebook")], layout=flowing())
         below = self._row("send", "stop", "retry", "edit", "back", "forth")
         return [
             above,

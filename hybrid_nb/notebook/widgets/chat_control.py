@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from hybrid_nb.core.errors import HybridNbError
-from hybrid_nb.core.types import Image, Message
+from hybrid_nb.core.asking import Asking
+from hybrid_nb.core.types import Image
 from hybrid_nb.notebook.conversation import Attachment, Conversation, ConversationError
+from hybrid_nb.notebook.following import told
 from hybrid_nb.notebook.widgets import chat_attach, chat_news
 from hybrid_nb.notebook.widgets.chat_keep import Keeper
 from hybrid_nb.notebook.widgets.chat_news import News
 from hybrid_nb.notebook.widgets.chat_run import Answering
 from hybrid_nb.router import Router
-from hybrid_nb.stream import Stream
 
 AUTO = "auto"
 MOST_PICTURE = 20_000_000  # bytes
@@ -28,13 +28,9 @@ class FrontEnd(Protocol):
         """A message; see chat_news."""
 
 
-def asking_of(router: Router, messages: Sequence[Message], model: str | None) -> str | None:
-    """Who will be asked first, as "provider/model"; None: not known, or nobody."""
-    try:
-        chosen = router.plan(messages, model=model).chosen
-    except (HybridNbError, ValueError, TypeError):
-        return None
-    return None if chosen is None else str(chosen)
+def doing(asking: Asking | None) -> str:
+    """Who is asked and what failed before, without the time, which the page counts by itself."""
+    return "" if asking is None else told(asking, asking.since).removesuffix(" …")
 
 
 def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +55,7 @@ class Chat:
         self.waiting: list[chat_attach.Part] = []  # what goes with the next turn
         self._answering: Answering | None = None
         self._text: chat_news.Text | None = None
-        self._asking: str | None = None
+        self._asking: Asking | None = None
 
     # --- what is going on -------------------------------------------------------------------------------------
 
@@ -86,13 +82,15 @@ class Chat:
 
     def state(self) -> News:
         """The message that tells what stands around the turns."""
-        running = self._answering
+        running, asking = self._answering, self._asking
+        since = asking.since if asking is not None else running.began if running is not None else None
         return chat_news.state(
             self.conversation,
             {
                 "busy": self.busy,
-                "asking": self._asking,
-                "since": None if running is None else time.monotonic() - running.began,
+                "asking": None if asking is None else str(asking.target),
+                "doing": doing(asking),
+                "since": None if since is None else time.monotonic() - since,
                 "model": self.model or AUTO,
                 "attached": [chat_attach.label(part) for part in self.waiting],
                 "name": "" if self.keeper is None else self.keeper.name,
@@ -159,19 +157,18 @@ class Chat:
         text = self._text = chat_news.Text(number)
         self._asking = None
         running = self._answering = Answering(
-            lambda: self._stream(messages, answer.asked),
+            lambda: self.router.stream(messages, model=answer.asked),
             lambda first, parts: self._grown(text, first, parts),
+            self._now_asking,
             lambda fields: self._ended(number, fields),
         )
         self._show(asked)
         running.start()
 
-    def _stream(self, messages: Sequence[Message], model: str | None) -> Stream:
-        """On the answer's own thread: planning may look at every target."""
-        self._asking = asking_of(self.router, messages, model)
+    def _now_asking(self, asking: Asking) -> None:
         with self.lock:
+            self._asking = asking
             self.front.tell(self.state())
-        return self.router.stream(messages, model=model)
 
     def _grown(self, text: chat_news.Text, first: int, parts: Sequence[str]) -> None:
         with self.lock:
@@ -181,8 +178,7 @@ class Chat:
 
     def _ended(self, number: int, fields: Mapping[str, Any]) -> None:
         with self.lock:
-            provider, _, model = (self._asking or "").partition("/")
-            known = {"provider": provider or None, "model": model or None}
+            known = {} if self._asking is None else self._asking.target._asdict()
             self.conversation = self.conversation.finished(number, **{**known, **_known(fields)})
             self._answering = self._text = self._asking = None
             self.front.tell({"do": "turn", "turn": chat_news.shown(self.conversation, self.conversation.turn(number))})

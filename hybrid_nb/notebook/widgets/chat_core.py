@@ -209,7 +209,7 @@ class CoreView:
         self._system.value = news["system"]
         attached = "".join(f" · with {escape(label)}" for label in news["attached"])
         self._total.value = f"{escape(news['total'])}{attached}"
-        self._line.value = f'<div role="status">asking {escape(news["asking"] or "")} …</div>' if busy else ""
+        self._line.value = f'<div role="status">{escape(news["doing"] or "asking")} …</div>' if busy else ""
 
     def _on_say(self, news: News) -> None:
         role = "alert" if news["problem"] else "status"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hybrid_nb.core.asking import Asking
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook import conversation
 from hybrid_nb.notebook.markup import Growing
@@ -17,7 +18,7 @@ from hybrid_nb.stream import Stream
 log = logging.getLogger("hybrid_nb")
 LOOKS_PER_SECOND = 15
 SHARE = 0.2  # of the time, at most, that is spent on rendering an answer while it comes
-POLL = 0.2  # seconds between looks at a stream that is silent
+POLL = 0.1  # seconds between looks at a stream that is silent
 Clock = Callable[[], float]
 Show = Callable[[int, Sequence[str]], None]
 
@@ -38,16 +39,20 @@ class Pace:
 
 
 class Answering:
-    """The answer to one turn. `show(first, blocks)` gets its blocks from one on; `ended(fields)` its end, once."""
+    """The answer to one turn. `show(first, blocks)` gets its blocks from one on; `asking` who is asked, whenever that
+    changes; `ended(fields)` its end, once.
+    """
 
     def __init__(
         self,
         ask: Callable[[], Stream],
         show: Show,
+        asking: Callable[[Asking], None],
         ended: Callable[[dict[str, Any]], None],
         clock: Clock = time.monotonic,
     ) -> None:
-        self._ask, self._show, self._ended, self._clock = ask, show, ended, clock
+        self._ask, self._show, self._asking, self._ended, self._clock = ask, show, asking, ended, clock
+        self._asked: Asking | None = None
         self._stream: Stream | None = None
         self._stopping = threading.Event()
         self._growing = Growing()
@@ -85,6 +90,7 @@ class Answering:
             stream.cancel()
         fresh = False
         while (piece := stream.poll(0 if fresh else POLL)) is not None:
+            self._look_who(stream)
             if piece:
                 self._growing.add(piece)
                 fresh = True
@@ -92,6 +98,12 @@ class Answering:
                 self._look()
                 fresh = False
         return self._stopped() if self._stopping.is_set() else conversation.record(stream.reply)
+
+    def _look_who(self, stream: Stream) -> None:
+        now = stream.asking
+        if now is not None and now is not self._asked:
+            self._asked = now
+            self._asking(now)
 
     def _look(self) -> None:
         began, first = self._clock(), len(self._growing.settled)

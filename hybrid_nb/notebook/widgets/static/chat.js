@@ -576,7 +576,7 @@ class Chat {
     if (turn && this.state.asking) turn.el.querySelector("header > strong").textContent = this.state.asking;
     if (!turn?.wait?.isConnected) return;
     const seconds = Math.floor((this.state.since || 0) + (performance.now() - (this.state.heard || 0)) / 1000);
-    turn.wait.lastElementChild.textContent = `asking ${this.state.asking || ""} … ${seconds} s`;
+    turn.wait.lastElementChild.textContent = `${this.state.doing || "asking"} … ${seconds} s`;
   }
 
   /** Front ends tell of the end of a kernel in their own ways; this is ipywidgets' one. */

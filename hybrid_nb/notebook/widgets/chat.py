@@ -226,9 +226,8 @@ class ChatCell(Panel):
 
     def close(self) -> None:
         """Take it from the page; an answer that is on its way is stopped."""
-        self.chat.stop()
-        for child in self.children:
-            child.close()
+        if hasattr(self, "chat"):  # one that could not be made is closed when it is collected
+            self.chat.stop()
         super().close()
 
     def __repr__(self) -> str:

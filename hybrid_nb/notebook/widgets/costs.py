@@ -134,6 +134,7 @@ class CostTable(Panel):
     def _read_aside(self) -> None:
         """A slow query, for which the other panels do not wait."""
         if self._reading:
+            self.again(FAST)  # for what came since that reading began
             return
         self._reading = True
 

@@ -45,8 +45,8 @@ class Panel(VBox):
     every: ClassVar[float | None] = None  # seconds after which it is redrawn in any case
 
     def __init__(self, router: Router | None = None) -> None:
-        super().__init__()
         self.router = router if router is not None else default_router()
+        super().__init__()
         self.lock = threading.RLock()
         self.trouble: BaseException | None = None  # the last that a callback raised
         self._number = next(_numbers)
@@ -59,7 +59,11 @@ class Panel(VBox):
         hide = f".hnb-saved-{self._number}{{display:none}}"
         sheet = HTML(f"<style>{SHEET}{hide}</style>")
         sheet.layout.display = "none"
-        self.children = (*self.compose(), self._status, sheet)
+        try:
+            self.children = (*self.compose(), self._status, sheet)
+        except BaseException:
+            super().close()  # ipywidgets keeps what is not closed, half made too
+            raise
         subshells.stay(self)
         self.awaken()
 
@@ -187,6 +191,8 @@ class Panel(VBox):
             self._handle = display(self._sent, raw=True, display_id=not is_static() or None)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "router"):
+            return f"{type(self).__name__}(not made)"
         return f"{type(self).__name__}({', '.join(self.router.provider_names()) or 'no providers'})"
 
     def close(self) -> None:

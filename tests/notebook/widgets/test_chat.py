@@ -180,7 +180,7 @@ def test_a_stopped_answer_keeps_what_came(chat, page, fleet):
     assert time.monotonic() - started < 2
     turn = chat.conversation.path[-1]
     assert turn.status == "stopped"
-    assert 10 < len(turn.text) < 2000
+    assert 0 < len(turn.text) < 2000
     assert turn.cost is None
     assert page.state["total"] == "1 answer · unknown cost"
     assert page.turns == shown(chat)

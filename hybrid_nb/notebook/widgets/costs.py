@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from ipywidgets import HTML, Button, Checkbox, Combobox, DatePicker, Dropdown, HBox, Text, Widget
@@ -42,6 +42,7 @@ class CostTable(Panel):
     """
 
     topics = frozenset({"calls", "config"})
+    renewed: ClassVar[float] = 60.0  # seconds until it looks for what other processes spent
 
     def __init__(
         self, router: Router | None = None, by: Sequence[str] = ("provider", "model"), since: str = "all time"
@@ -119,8 +120,8 @@ class CostTable(Panel):
         wait = self._read_at + spending.wait_after(self._took) - time.monotonic()
         if not news or wait <= 0:
             self._read_aside() if news and self._took > FAST else self._read()
-        else:
-            self.again(wait)
+            wait = self.renewed
+        self.again(wait)
 
     def _ask(self) -> None:
         """The user wants to see something else: now."""
@@ -140,7 +141,8 @@ class CostTable(Panel):
         def read() -> None:
             try:
                 self._read()
-                self.changed()
+                with self.lock:
+                    self.changed()
             finally:
                 self._reading = False
 
@@ -148,7 +150,7 @@ class CostTable(Panel):
 
     def _read(self) -> None:
         by, since = self.by, self._since()
-        started = time.monotonic()
+        started = self._read_at = time.monotonic()
         rows = spending.sums(self.router.cost_rows(by, since), len(by))
         budget, tags = self.router.budget_rows(), self.router.tag_names()
         with self.lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
 from ipywidgets import HTML, Button, Checkbox, Combobox, DatePicker, Dropdown, HBox, Text, Widget
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 NAME = "llm_costs"
 SHOWN = 50  # rows; the others are in the DataFrame
 FAST = 0.1  # seconds of a query up to which it may hold up the other panels
-LARGEST = 5_000_000  # characters of an exported table
+SOON = 0.25  # seconds until it looks again while it is still reading
+LARGEST = 10_000_000  # characters of links that hold a table
 EMPTY = "No calls yet: ask something, and what it costs is here."
 
 
@@ -118,10 +118,10 @@ class CostTable(Panel):
 
     def refresh(self, news: frozenset[str]) -> None:
         wait = self._read_at + spending.wait_after(self._took) - time.monotonic()
-        if not news or wait <= 0:
+        if not news or (wait <= 0 and not self._reading):
             self._read_aside() if news and self._took > FAST else self._read()
             wait = self.renewed
-        self.again(wait)
+        self.again(max(wait, SOON))
 
     def _ask(self) -> None:
         """The user wants to see something else: now."""
@@ -134,8 +134,6 @@ class CostTable(Panel):
 
     def _read_aside(self) -> None:
         """A slow query, for which the other panels do not wait."""
-        if self._reading:
-            return
         self._reading = True
 
         def read() -> None:
@@ -177,10 +175,7 @@ class CostTable(Panel):
         self._draw_table()
 
     def _bars(self) -> str:
-        alert, now = self.router.settings.budget.alert_at, time.time()
-        lines = [f"<div>{spending.budget_bar(row, alert, now)}</div>" for row in self._budget]
-        told = spending.unpriced(self._budget)
-        return f'<div class="hnb-body hnb-bars">{"".join(lines)}</div>' + (paragraph(told) if told else "")
+        return spending.bars(self._budget, self.router.settings.budget.alert_at, time.time())
 
     def _draw_table(self) -> None:
         with self.lock:
@@ -252,17 +247,11 @@ class CostTable(Panel):
     def _export(self) -> None:
         with self.lock:
             rows, by = self.chosen(), self._queried
-        files = {"md": ("text/markdown", spending.markdown(by, rows)), "csv": ("text/csv", spending.csv_text(by, rows))}
-        if sum(len(text) for _, text in files.values()) > LARGEST:
+        links = spending.links(NAME, by, rows)
+        if len(links) > LARGEST:
             self.say(
                 f"{len(rows):,} rows are too many for a link: use DataFrame, and {NAME}.to_csv(...).", problem=True
             )
             return
-        links = (_link(f"{NAME}.{kind}", mime, text, len(rows)) for kind, (mime, text) in files.items())
-        self.links.value = f'<div class="hnb-body">{" · ".join(links)}</div>'
+        self.links.value = links
         self.say("The links above save the table as it is now.")
-
-
-def _link(name: str, mime: str, text: str, rows: int) -> str:
-    address = f"data:{mime};charset=utf-8,{quote(text)}"
-    return f'<a download="{name}" href="{address}">Save {name}</a> ({rows:,} rows)'

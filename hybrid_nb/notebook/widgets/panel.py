@@ -21,7 +21,7 @@ from ipywidgets import HTML, Layout, VBox, Widget
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook.display import is_static
 from hybrid_nb.notebook.feed import feed_of
-from hybrid_nb.notebook.widgets import places
+from hybrid_nb.notebook.widgets import places, subshells
 from hybrid_nb.notebook.widgets.style import SHEET, TEXT
 from hybrid_nb.router import Router, default_router
 
@@ -60,6 +60,7 @@ class Panel(VBox):
         sheet = HTML(f"<style>{SHEET}{hide}</style>")
         sheet.layout.display = "none"
         self.children = (*self.compose(), self._status, sheet)
+        subshells.stay(self)
         self.awaken()
 
     # --- for subclasses ---------------------------------------------------------------------------------------
@@ -179,6 +180,7 @@ class Panel(VBox):
         with self.lock:
             if not is_static():
                 places.shown(self)
+                subshells.stay(self)
                 display(super()._repr_mimebundle_(), raw=True)
             self._saved_at = time.monotonic()
             self._sent = self._saved_bundle()

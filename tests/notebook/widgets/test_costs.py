@@ -284,6 +284,14 @@ def test_a_slow_ledger_is_read_aside_and_not_at_every_call(router):
     assert drawn == []
     until(lambda: "for 6 calls" in table.view.value)
     assert drawn == ["hybrid_nb CostTable"]
+    until(lambda: not table._reading)
+    table._reading = True  # a read that began before the next call, and takes long
+    table._took = 0.0
+    ask(router)
+    time.sleep(0.5)
+    assert "for 6 calls" in table.view.value
+    table._reading = False
+    until(lambda: "for 7 calls" in table.view.value)
     table.close()
 
 

@@ -229,7 +229,7 @@ def test_redraws_are_few_however_many_the_calls(router):
     while time.monotonic() - started < 1.5:
         ask(router)
         count += 1
-    until(lambda: f"for {count} calls" in table.view.value)  # the last one is not left out
+    until(lambda: f"for {count:,} calls" in table.view.value)  # the last one is not left out
     assert len([at for at in drawn if at - started < 1.5]) <= 7
 
 

@@ -155,7 +155,7 @@ def test_a_large_table_is_redrawn_less_often(fleet, make_router):
     while time.monotonic() - started < 1.5:
         router.chat("hi", model=model_of("gemini"))
     asked = router.health_rows()[2]["calls"]
-    until(lambda: f'<td class="num">{asked}</td>' in panel.view.value)
+    until(lambda: f'<td class="num">{asked:,}</td>' in panel.view.value)
     assert all(later - earlier > gap * 0.9 for earlier, later in pairwise(drawn))
     panel.close()
 

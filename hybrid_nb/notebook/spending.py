@@ -7,8 +7,9 @@ import datetime as dt
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from hybrid_nb.notebook.widgets.style import Raw, bar
+from hybrid_nb.notebook.widgets.style import bar, paragraph
 from hybrid_nb.notebook.words import calls, count, dollars, duration, percent
 
 FIGURES = {  # what can be sorted by, beside the groups: the field of Sum
@@ -149,6 +150,16 @@ def csv_text(by: Sequence[str], rows: Sequence[Sum]) -> str:
     return out.getvalue()
 
 
+def links(name: str, by: Sequence[str], rows: Sequence[Sum]) -> str:
+    """Links that save all rows as files, without any server: the files are in the links."""
+    files = (("md", "text/markdown", markdown(by, rows)), ("csv", "text/csv", csv_text(by, rows)))
+    found = [
+        f'<a download="{name}.{kind}" href="data:{mime};charset=utf-8,{quote(text)}">Save {name}.{kind}</a>'
+        for kind, mime, text in files
+    ]
+    return f'<div class="hnb-body">{" · ".join(found)} ({len(rows):,} rows)</div>'
+
+
 def wait_after(took: float) -> float:
     """Seconds until the ledger is asked again after a query of so many: it has a tenth of the time at most."""
     return min(60.0, max(0.25, took * 10))
@@ -185,6 +196,8 @@ def unpriced(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"In none of these: {told} ({month['unpriced_models']}); set prices for them in the provider's settings."
 
 
-def budget_bar(row: Mapping[str, Any], alert_at: float, now: float) -> Raw:
-    """A limit as a bar with its words; without a limit only words."""
-    return bar(row["share"], budget(row, alert_at, now))
+def bars(rows: Sequence[Mapping[str, Any]], alert_at: float, now: float) -> str:
+    """The limits as bars with their words (without a limit only words), and what is in none of them."""
+    lines = [f"<div>{bar(row['share'], budget(row, alert_at, now))}</div>" for row in rows]
+    told = unpriced(rows)
+    return f'<div class="hnb-body">{"".join(lines)}</div>' + (paragraph(told) if told else "")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipywidgets import HTML, Button, Checkbox, Combobox, DatePicker, Dropdown, HBox, Text, Widget
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 NAME = "llm_costs"
 SHOWN = 50  # rows; the others are in the DataFrame
 FAST = 0.1  # seconds of a query up to which it may hold up the other panels
-LARGEST = 5_000_000  # characters of an exported table
+SOON = 0.25  # seconds until it looks again while it is still reading
+LARGEST = 10_000_000  # characters of links that hold a table
 EMPTY = "No calls yet: ask something, and what it costs is here."
 
 
@@ -42,6 +42,7 @@ class CostTable(Panel):
     """
 
     topics = frozenset({"calls", "config"})
+    renewed: ClassVar[float] = 60.0  # seconds until it looks for what other processes spent
 
     def __init__(
         self, router: Router | None = None, by: Sequence[str] = ("provider", "model"), since: str = "all time"
@@ -117,10 +118,10 @@ class CostTable(Panel):
 
     def refresh(self, news: frozenset[str]) -> None:
         wait = self._read_at + spending.wait_after(self._took) - time.monotonic()
-        if not news or wait <= 0:
+        if not news or (wait <= 0 and not self._reading):
             self._read_aside() if news and self._took > FAST else self._read()
-        else:
-            self.again(wait)
+            wait = self.renewed
+        self.again(max(wait, SOON))
 
     def _ask(self) -> None:
         """The user wants to see something else: now."""
@@ -133,15 +134,13 @@ class CostTable(Panel):
 
     def _read_aside(self) -> None:
         """A slow query, for which the other panels do not wait."""
-        if self._reading:
-            self.again(FAST)  # for what came since that reading began
-            return
         self._reading = True
 
         def read() -> None:
             try:
                 self._read()
-                self.changed()
+                with self.lock:
+                    self.changed()
             finally:
                 self._reading = False
 
@@ -149,7 +148,7 @@ class CostTable(Panel):
 
     def _read(self) -> None:
         by, since = self.by, self._since()
-        started = time.monotonic()
+        started = self._read_at = time.monotonic()
         rows = spending.sums(self.router.cost_rows(by, since), len(by))
         budget, tags = self.router.budget_rows(), self.router.tag_names()
         with self.lock:
@@ -176,10 +175,7 @@ class CostTable(Panel):
         self._draw_table()
 
     def _bars(self) -> str:
-        alert, now = self.router.settings.budget.alert_at, time.time()
-        lines = [f"<div>{spending.budget_bar(row, alert, now)}</div>" for row in self._budget]
-        told = spending.unpriced(self._budget)
-        return f'<div class="hnb-body hnb-bars">{"".join(lines)}</div>' + (paragraph(told) if told else "")
+        return spending.bars(self._budget, self.router.settings.budget.alert_at, time.time())
 
     def _draw_table(self) -> None:
         with self.lock:
@@ -251,17 +247,11 @@ class CostTable(Panel):
     def _export(self) -> None:
         with self.lock:
             rows, by = self.chosen(), self._queried
-        files = {"md": ("text/markdown", spending.markdown(by, rows)), "csv": ("text/csv", spending.csv_text(by, rows))}
-        if sum(len(text) for _, text in files.values()) > LARGEST:
+        links = spending.links(NAME, by, rows)
+        if len(links) > LARGEST:
             self.say(
                 f"{len(rows):,} rows are too many for a link: use DataFrame, and {NAME}.to_csv(...).", problem=True
             )
             return
-        links = (_link(f"{NAME}.{kind}", mime, text, len(rows)) for kind, (mime, text) in files.items())
-        self.links.value = f'<div class="hnb-body">{" · ".join(links)}</div>'
+        self.links.value = links
         self.say("The links above save the table as it is now.")
-
-
-def _link(name: str, mime: str, text: str, rows: int) -> str:
-    address = f"data:{mime};charset=utf-8,{quote(text)}"
-    return f'<a download="{name}" href="{address}">Save {name}</a> ({rows:,} rows)'

@@ -15,6 +15,7 @@ from hybrid_nb.router import Router
 
 COUNTING = 1.0  # seconds between redraws while a row counts down
 AGEING = 10.0  # and otherwise, as the table tells how long ago things were
+BYTES = 200_000  # a second that a table is redrawn with at most while calls end: each time it is sent whole
 
 
 class HealthPanel(Panel):
@@ -30,6 +31,7 @@ class HealthPanel(Panel):
     def __init__(self, router: Router | None = None, by: str = "provider") -> None:
         self._rows: Sequence[vital_cells.Row] = ()
         self._first = by
+        self._drawn_at = 0.0  # time.monotonic()
         super().__init__(router)
 
     def compose(self) -> Sequence[Widget]:
@@ -50,6 +52,11 @@ class HealthPanel(Panel):
         return f"Health of {len(self._rows)} {self.by}s"
 
     def refresh(self, news: frozenset[str]) -> None:
+        wait = self._drawn_at + len(self.view.value) / BYTES - time.monotonic()
+        if news == {"calls"} and wait > 0:
+            self.again(wait)
+            return
+        self._drawn_at = time.monotonic()
         self._rows = self.router.health_rows(self.by)
         self.view.value = self._table([vital_cells.cells(row, time.time()) for row in self._rows])
         self.again(COUNTING if vital_cells.counts_down(self._rows) else AGEING)

@@ -155,6 +155,7 @@ def test_money_that_is_reserved_is_told(fleet, make_router):
 
 def test_what_the_cache_saved(table, router):
     first = ask(router, cache="on")
+    until(lambda: "for 1 call" in table.view.value)
     ask(router, cache="on")
     until(lambda: f"{spending.dollars(float(first.cost))} saved by answers that were kept" in table.view.value)
 
@@ -228,7 +229,7 @@ def test_redraws_are_few_however_many_the_calls(router):
     while time.monotonic() - started < 1.5:
         ask(router)
         count += 1
-    until(lambda: f"for {count} calls" in table.view.value)  # the last one is not left out
+    until(lambda: f"for {count:,} calls" in table.view.value)  # the last one is not left out
     assert len([at for at in drawn if at - started < 1.5]) <= 7
 
 
@@ -255,6 +256,43 @@ def test_a_ledger_that_cannot_be_read_is_told(table, router, tmp_path):
     other.close()
     table.groups["tier"].value = True
     assert status(table) == ""
+
+
+def test_what_others_spend_is_seen_from_time_to_time(router, fleet, make_router):
+    class Often(hnb.CostTable):
+        renewed = 0.3
+
+    table, other = Often(router), make_router(fleet, health_interval=0)
+    ask(other)
+    until(lambda: "for 1 call" in table.view.value)
+    ask(other)
+    until(lambda: "for 2 calls" in table.view.value)
+    table.close()
+
+
+def test_a_slow_ledger_is_read_aside_and_not_at_every_call(router):
+    table = hnb.CostTable(router)
+    ask(router)
+    until(lambda: "for 1 call" in table.view.value)
+    with table.lock:
+        table._took, table._read_at = 0.2, time.monotonic()  # the next is in two seconds
+    drawn = []
+    table.view.observe(lambda change: drawn.append(threading.current_thread().name), "value")
+    for _ in range(5):
+        ask(router)
+    time.sleep(0.5)
+    assert drawn == []
+    until(lambda: "for 6 calls" in table.view.value)
+    assert drawn == ["hybrid_nb CostTable"]
+    until(lambda: not table._reading)
+    table._reading = True  # a read that began before the next call, and takes long
+    table._took = 0.0
+    ask(router)
+    time.sleep(0.5)
+    assert "for 6 calls" in table.view.value
+    table._reading = False
+    until(lambda: "for 7 calls" in table.view.value)
+    table.close()
 
 
 def test_sums_hold_no_call_up(router):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ import hybrid_nb as hnb
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook import vital_cells, words
 from hybrid_nb.notebook.feed import feed_of
+from hybrid_nb.notebook.widgets.health import BYTES
 from hybrid_nb.sim import Fault
 from tests.conftest import model_of
 from tests.notebook.widgets.test_panel import status, until
@@ -139,6 +141,23 @@ def test_redraws_are_few_however_many_the_calls(router):
     last = [at for at in drawn if at - started < 1.5]
     assert len(last) <= 7  # 4 a second, and the first
     assert router.health_rows()[0]["calls"] > len(last)
+
+
+def test_a_large_table_is_redrawn_less_often(fleet, make_router):
+    config = fleet.config()
+    config["provider"][0]["models"] += [f"m{number}" for number in range(400)]
+    router = make_router(config, **QUIET)
+    panel, drawn = hnb.HealthPanel(router, by="model"), []
+    gap = len(panel.view.value) / BYTES
+    assert gap > 0.5
+    panel.view.observe(lambda change: drawn.append(time.monotonic()), "value")
+    started = time.monotonic()
+    while time.monotonic() - started < 1.5:
+        router.chat("hi", model=model_of("gemini"))
+    asked = router.health_rows()[2]["calls"]
+    until(lambda: f'<td class="num">{asked:,}</td>' in panel.view.value)
+    assert all(later - earlier > gap * 0.9 for earlier, later in pairwise(drawn))
+    panel.close()
 
 
 def test_a_closed_router_says_what_to_do(panel, router):

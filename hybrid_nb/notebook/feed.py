@@ -180,7 +180,7 @@ class Feed:
 
 
 _feeds: weakref.WeakKeyDictionary[Router, Feed] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()  # a panel that is collected meanwhile leaves its feed on this thread
 
 
 def feed_of(router: Router) -> Feed:

@@ -312,6 +312,15 @@ def test_what_the_environment_lends_is_neither_unsaved_nor_saved_nor_lost(writte
         assert (router.settings.router.timeout, router.unsaved()) == (77, [])
 
 
+def test_what_the_environment_lends_meanwhile_is_its_own_too(written, tmp_path, monkeypatch):
+    written()
+    monkeypatch.setenv("HYBRID_NB_CONFIG", str(tmp_path / "team.toml"))
+    with Router() as router:
+        monkeypatch.setenv("ENDPOINT_TIMEOUT", "77")
+        assert router.reload() == ["router.timeout: 120 -> 77.0"]
+        assert router.unsaved() == []
+
+
 def test_whoever_writes_has_the_file_alone(written, monkeypatch):
     router = written()
     router.configure(retries=0)

@@ -44,7 +44,7 @@ SHEET = f"""
 .hnb .hnb-pane > * {{ flex-shrink: 0; }}
 .hnb-title {{ color: {TEXT}; font-weight: 600; font-size: 1.05em; margin: 6px 0 2px; }}
 .hnb-body pre {{ color: inherit; background: none; margin: 4px 0; overflow-x: auto; }}
-.hnb-body a {{ color: inherit; text-decoration: underline; }}
+.hnb-body a, .hnb-help a {{ color: inherit; text-decoration: underline; }}
 """
 
 

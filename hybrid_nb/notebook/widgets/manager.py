@@ -63,6 +63,8 @@ class ProviderManager(Panel):
         def turned(change: dict[str, bool]) -> None:
             show(part, change["new"])
             self.guarded(self._refresh_open)()
+            if change["new"] and words == "Add a provider":
+                self.guarded(self.adding.opened)()
 
         made.observe(turned, "value")
         return made

@@ -175,6 +175,7 @@ class Panel(VBox):
         feed_of(self.router).leave(self)
         for part in self.children:
             close_all(part)
+        self.layout.close()
         super().close()
 
 

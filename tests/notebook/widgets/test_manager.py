@@ -12,6 +12,7 @@ import ipywidgets
 import keyring
 import pytest
 from ipywidgets import Button
+from ipywidgets.widgets.widget import _instances
 
 import hybrid_nb as hnb
 from hybrid_nb.core.errors import ConfigError
@@ -658,6 +659,30 @@ def test_an_error_of_a_listing_is_told_and_nothing_stops(manager, fleet):
     manager.list.test.click()
     manager.list.tester.thread.join(15)
     assert "500" in manager.list.tester.result.value or "ServiceUnavailable" in manager.list.tester.result.value
+
+
+def test_a_closed_manager_leaves_no_widget(router):
+    before = set(_instances)
+    manager = ProviderManager(router)
+    for words in manager.toggles:
+        manager.toggles[words].value = True
+    manager.list.edit.click()
+    adding(manager, "openai")
+    adding(manager, "ollama")
+    manager.close()
+    assert set(_instances) - before == set()
+
+
+def test_what_runs_here_is_offered_when_one_is_about_to_be_added(manager):
+    there = Provider("ollama", vendor("ollama"), (Endpoint("http://127.0.0.1:9"),), tier="local")
+    looks = []
+    manager.adding._look = lambda: [looks.append(1), there][1:]
+    for _ in range(2):
+        manager.toggles["Add a provider"].value = True
+        until(lambda: manager.adding.offers.children)
+        manager.toggles["Add a provider"].value = False
+    assert looks == [1]
+    assert "Found Ollama" in manager.adding.offers.children[0].children[0].value
 
 
 def test_the_saved_form_is_a_static_table(manager):

@@ -22,11 +22,9 @@ from hybrid_nb.core.errors import (
     ProviderTimeoutError,
     QuotaExceededError,
     RateLimitError,
-    error_from,
-    problem_of,
-    scrub,
 )
 from hybrid_nb.core.provider import Endpoint, Provider, Transport
+from hybrid_nb.core.responses import error_from, problem_of, scrub
 from hybrid_nb.core.types import HttpCall, ModelInfo
 from hybrid_nb.engine.attempt import whole
 from hybrid_nb.engine.health import Check

@@ -121,14 +121,23 @@ def plain(sides: Sequence[Side]) -> str:
 
 def html(sides: Sequence[Side]) -> str:
     """Answers side by side, and the figures under them; colours are the notebook theme's."""
-    cards = "".join(_card(side) for side in sides)
+    return beside([_card(side) for side in sides]) + figures(sides)
+
+
+def beside(cards: Sequence[str]) -> str:
+    """Cards side by side, as many as there is room for."""
+    columns = "repeat(auto-fit,minmax(160px,1fr))"
+    return f'<div style="display:grid;grid-template-columns:{columns};gap:12px">{"".join(cards)}</div>'
+
+
+def figures(sides: Sequence[Side]) -> str:
+    """The figures as an HTML table."""
     head = "".join(f'<th scope="col" style="text-align:left">{escape(h)}</th>' for h in HEADINGS)
     rows = "".join(
         "<tr>" + "".join(f'<td style="text-align:left">{escape(c)}</td>' for c in cells(side)) + "</tr>"
         for side in sides
     )
     return (
-        f'<div style="display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:12px">{cards}</div>'
         f'<table style="margin-top:12px"><caption style="text-align:left">One prompt, {len(sides)} models</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
@@ -136,9 +145,15 @@ def html(sides: Sequence[Side]) -> str:
 
 def _card(side: Side) -> str:
     body = side.reply.text if side.reply else f"{type(side.error).__name__}: {side.error}"
-    border = "var(--jp-border-color1, #888)" if side.reply else "var(--jp-error-color1, #c00)"
+    return card(cells(side)[0], body, failed=side.reply is None)
+
+
+def card(title: str, body: str, note: str = "", failed: bool = False) -> str:
+    """One answer under its title, with a quiet note below; all three may be anybody's words."""
+    below = f"<small>{escape(note)}</small>" if note else ""
+    border = "var(--jp-border-color1, #888)" if not failed else "var(--jp-error-color1, #c00)"
     return (
         f'<div style="min-width:0;border:1px solid {border};border-radius:6px;padding:8px">'
-        f"<strong>{escape(cells(side)[0])}</strong>"
-        f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;margin-top:6px">{escape(body)}</div></div>'
+        f"<strong>{escape(title)}</strong>"
+        f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;margin-top:6px">{escape(body)}</div>{below}</div>'
     )

@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from hybrid_nb import keys
-from hybrid_nb.core.errors import ConfigError, normalise, scrub
+from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.provider import Endpoint, Provider, Secret, Vendor
+from hybrid_nb.core.responses import normalise, scrub
 from hybrid_nb.core.types import ModelInfo
 
 PATIENCE = 0.25  # seconds for all of them together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import threading
@@ -267,12 +268,22 @@ class Router:
         Without `models`, the first model of every provider that can take the prompt. A model that fails is a row
         with its error; an unknown one raises before anything is sent.
         """
+        names, prepared = self._contest(prompt, models, options)
+        sides = portal().run(self._all(names, prepared))
+        return Comparison(prompt if isinstance(prompt, str) else prepared[0][0].messages[-1].text, sides)
+
+    def _contest(
+        self, prompt: Any, models: Sequence[str] | None, options: Mapping[str, Any]
+    ) -> tuple[list[str], list[Prepared]]:
         names = list(models) if models is not None else self._every(prompt, options)
         if not names:
             raise OptionValueError("compare needs at least one model: models=['provider/model', ...]")
-        prepared = [self._prepared(prompt, {**options, "model": name}) for name in names]
-        sides = portal().run(self._all(names, prepared))
-        return Comparison(prompt if isinstance(prompt, str) else prepared[0][0].messages[-1].text, sides)
+        return names, [self._prepared(prompt, {**options, "model": name}) for name in names]
+
+    def _contest_streams(self, prompt: Any, models: Sequence[str] | None, **options: Any) -> list[tuple[str, Stream]]:
+        """A comparison's calls as streams under way, for %%llm_compare to draw."""
+        names, prepared = self._contest(prompt, models, options)
+        return [(n, Stream(functools.partial(self._run, p))) for n, p in zip(names, prepared, strict=True)]
 
     def _every(self, prompt: Any, options: Mapping[str, Any]) -> list[str]:
         """The models of a comparison that names none; in a replay those of the recorded one."""

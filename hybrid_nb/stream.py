@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Self
 
+from hybrid_nb.core.asking import Asking, Progress, watched
 from hybrid_nb.core.errors import StreamInterruptedError
 from hybrid_nb.core.types import Reply
 from hybrid_nb.portal import SLICE, Job, Mailbox, mailbox_of, portal, wake
@@ -62,13 +63,19 @@ class Stream:
         self._pieces = self._channel.pieces
         self._shown: list[str] = []
         self._reader: Mailbox | None = None  # of the loop that reads, found once for all its waits
-        self._job: Job[Reply] = portal().submit(start(self._channel.push))
+        self._progress = Progress()
+        self._job: Job[Reply] = portal().submit(watched(self._progress, start, self._channel.push))
         self._job.when_done(self._channel.rouse)
 
     @property
     def text(self) -> str:
         """What has been read so far."""
         return "".join(self._shown)
+
+    @property
+    def asking(self) -> Asking | None:
+        """Who is asked now, since when (time.monotonic()), and what failed before; None until somebody is."""
+        return self._progress.now
 
     @property
     def done(self) -> bool:

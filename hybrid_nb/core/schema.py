@@ -13,15 +13,41 @@ from hybrid_nb.core.types import Request
 
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
+_WRAPS = "wraps_answer"  # marks a class that was made around another type
+
 
 def schema_of(schema: Any) -> tuple[Mapping[str, Any], type | None]:
-    """(JSON schema, pydantic class or None) for what a person passes as `schema`. Raises TypeError."""
+    """(JSON schema, pydantic class or None) for what a person passes as `schema`: a pydantic class, a JSON schema, or
+    a type such as list[Item]. Raises TypeError.
+
+    Vendors take objects only, so another type is asked for as the field "answer" of one, and taken out of it again.
+    """
     if isinstance(schema, Mapping):
         _check_schema(schema)
         return schema, None
     if isinstance(schema, type) and hasattr(schema, "model_json_schema"):
         return schema.model_json_schema(), schema
-    raise TypeError(f"schema must be a pydantic class or a JSON schema (dict), not {type(schema).__name__}")
+    if isinstance(schema, type) or hasattr(schema, "__origin__") or hasattr(schema, "__args__"):
+        wrapped = _wrapped(schema)
+        return wrapped.model_json_schema(), wrapped
+    raise TypeError(
+        "schema must be a pydantic class or a JSON schema (dict), or a type such as list[Item], "
+        f"not {type(schema).__name__}"
+    )
+
+
+def _wrapped(kind: Any) -> Any:
+    """A pydantic class whose one field holds a value of another type."""
+    from pydantic import create_model
+    from pydantic.errors import PydanticUserError
+
+    try:
+        made: Any = create_model("Answer", answer=(kind, ...))
+        made.model_json_schema()
+    except PydanticUserError as error:
+        raise TypeError(f"schema must be a type that pydantic knows ({str(error).splitlines()[0]})") from None
+    setattr(made, _WRAPS, True)
+    return made
 
 
 def _check_schema(schema: Mapping[str, Any]) -> None:
@@ -58,7 +84,8 @@ def _validated(kind: Any, data: Any, text: str) -> Any:
     from pydantic import ValidationError
 
     try:
-        return kind.model_validate(data)
+        found = kind.model_validate(data)
+        return found.answer if getattr(kind, _WRAPS, False) else found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the answer"

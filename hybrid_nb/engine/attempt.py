@@ -23,12 +23,9 @@ from hybrid_nb.core.errors import (
     MalformedResponseError,
     ProviderTimeoutError,
     StreamInterruptedError,
-    error_from,
-    normalise,
-    problem_of,
-    scrub,
 )
 from hybrid_nb.core.provider import InBandError, Provider, Response, Transport
+from hybrid_nb.core.responses import error_from, normalise, problem_of, scrub
 from hybrid_nb.core.types import Attempt, HttpCall, Outcome, Request, Usage
 from hybrid_nb.engine.assemble import Assembler
 from hybrid_nb.engine.breaker import Verdict, verdict

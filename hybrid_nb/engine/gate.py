@@ -15,8 +15,10 @@ from decimal import Decimal
 from typing import Protocol
 
 from hybrid_nb.core import forks
-from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError, reset_of, retry_after
+from hybrid_nb.core.asking import waits_for
+from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError
 from hybrid_nb.core.provider import Endpoint, Provider
+from hybrid_nb.core.responses import reset_of, retry_after
 from hybrid_nb.core.types import Request, Target, Usage
 from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, most_output, rates_of
 from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict
@@ -275,6 +277,7 @@ class Gate:
     async def _in_turn(self, lane: Lane, tokens: int, deadline: float) -> Hold:
         """Wait in the order of arrival, behind others too no longer than the call has."""
         lane.waiting += 1
+        waits_for("its rate limit")
         try:
             async with asyncio.timeout(deadline - self.clock()), lane.turn:
                 return await self._first_in_line(lane, tokens)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
+from hybrid_nb.core.asking import PROGRESS, Asking
 from hybrid_nb.core.errors import (
     BudgetExceededError,
     ConfigError,
@@ -27,7 +28,7 @@ from hybrid_nb.core.errors import (
     StreamInterruptedError,
 )
 from hybrid_nb.core.provider import Transport
-from hybrid_nb.core.types import Attempt, Reply, Request, Route, RoutePlan, Usage
+from hybrid_nb.core.types import Attempt, Reply, Request, Route, RoutePlan, Target, Usage
 from hybrid_nb.engine.allowance import TYPICAL_OUTPUT
 from hybrid_nb.engine.assemble import estimate_input
 from hybrid_nb.engine.attempt import Asked, Overtaken, Pricer, Sink, Timing, Try
@@ -160,6 +161,7 @@ class Call:
         self.prefix = ""
         self.race: Race | None = None
         self.raced = False
+        self.progress = PROGRESS.get()  # None: nobody looks
 
     async def run(self) -> Reply:
         self.started, self.began = self.clock(), self.wall()
@@ -188,15 +190,27 @@ class Call:
             if step is None or (self.last is not None and self.clock() + step.wait >= self.deadline):
                 raise self._given_up(step)
             if step.wait:
+                self._tell(step.slot, self._pause(step.slot))
                 await self.engine.sleep(step.wait)
             asked = self._asked(step.slot)
+            self._tell(step.slot)
             ticket = await self.admitted(asked, step.last_resort or not self.schedule.more)
             if ticket is None:
                 continue
+            self._tell(step.slot)
             attempt = Try(self, asked, ticket)
             winner = await self._settled(attempt) if self._alone() else await self._raced(attempt)
             if winner is not None:
                 return self._reply(winner)
+
+    def _pause(self, slot: Slot) -> str:
+        asked = any((a.provider, a.model) == slot.target for a in self.attempts)
+        return "a pause before it is asked again" if asked else "its rate limit"
+
+    def _tell(self, slot: Slot, waits: str = "") -> None:
+        if self.progress is not None:
+            failed = tuple((Target(a.provider, a.model), a.error) for a in self.attempts if a.error)
+            self.progress.now = Asking(slot.target, self.clock(), failed, waits)
 
     # --- one attempt, or two ----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from functools import partial
 from typing import NamedTuple
 
 from hybrid_nb.core import forks
+from hybrid_nb.core.asking import waits_for
 from hybrid_nb.core.errors import BudgetExceededError, ConfigError
 from hybrid_nb.ledger.entries import PICO
 from hybrid_nb.ledger.money import Limits, Standing, add, day_of, standing
@@ -272,6 +273,7 @@ class Budget:
             if answer is not None and (wait.left <= 0 or not (ahead or self.queue)):
                 raise self._exceeded(answer, wait.amounts[-1])
             line = self._line if ahead else self._later
+            waits_for("the budget")
             if not await line.enter(wait.until):
                 answer = await self._try(wait)  # at the end of its time a call takes what there is
                 continue

@@ -65,11 +65,19 @@ def _plain(text: str, footer: str) -> str:
     return f"{text}\n\n— {footer}" if text else f"— {footer}"
 
 
+def noted(note: str) -> Bundle:
+    """The MIME bundle of a quiet line; it may hold a server's words."""
+    return {"text/markdown": f"<sub>{escape(note, quote=False)}</sub>", "text/plain": note}
+
+
 class Answer(Protocol):
     """Somewhere to show an answer that is on its way."""
 
     def start(self, note: str) -> None:
         """Say who is asked."""
+
+    def note(self, text: str) -> None:
+        """Who is asked now; shown until there is text."""
 
     def add(self, piece: str) -> None:
         """More text came."""
@@ -97,6 +105,7 @@ class LiveAnswer:
         self._show = show
         self._clock = clock
         self._parts: list[str] = []
+        self._note = ""
         self._drawn = -1.0
         self._dirty = False
         self._handle: Any = None
@@ -107,7 +116,12 @@ class LiveAnswer:
         return "".join(self._parts)
 
     def start(self, note: str) -> None:
-        self._draw({"text/markdown": f"<sub>{note}</sub>", "text/plain": note})
+        self._note = note
+        self._draw(noted(note))
+
+    def note(self, text: str) -> None:
+        if text != self._note and not self._parts:
+            self._note, self._dirty = text, True
 
     def add(self, piece: str) -> None:
         self._parts.append(piece)
@@ -117,7 +131,11 @@ class LiveAnswer:
         return max(0.0, self._drawn + 1 / DRAWS_PER_SECOND - self._clock()) if self._dirty else None
 
     def tick(self) -> None:
-        if self.due() == 0:
+        if self.due() != 0:
+            return
+        if not self._parts:
+            self._draw(noted(self._note))
+        else:
             self._draw(bundle(self.text, self.kind if self.kind != "html" else "text", "…"))
 
     def finish(self, text: str, footer: str) -> None:
@@ -125,7 +143,7 @@ class LiveAnswer:
 
     def fail(self, note: str) -> None:
         if self._handle is not None:
-            self._draw({"text/markdown": f"<sub>{note}</sub>", "text/plain": note})
+            self._draw(noted(note))
 
     def _draw(self, data: Mapping[str, str]) -> None:
         self._drawn, self._dirty = self._clock(), False
@@ -136,57 +154,55 @@ class LiveAnswer:
             self._handle.update(dict(data), raw=True)
 
 
-class StaticAnswer:
+class UnseenAnswer:
+    """Nothing is shown: for a call in the background where no display can be updated."""
+
+    def start(self, note: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def add(self, piece: str) -> None:
+        """Nothing."""
+
+    def due(self) -> float | None:
+        return None
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def finish(self, text: str, footer: str) -> None:
+        """Nothing."""
+
+    def fail(self, note: str) -> None:
+        """Nothing."""
+
+
+class StaticAnswer(UnseenAnswer):
     """One display at the end."""
 
     def __init__(self, kind: str, show: Callable[..., Any] = display) -> None:
         self.kind = kind
         self._show = show
 
-    def start(self, note: str) -> None:
-        """Nothing is shown yet."""
-
-    def add(self, piece: str) -> None:
-        """Nothing is shown yet."""
-
-    def due(self) -> float | None:
-        return None
-
-    def tick(self) -> None:
-        """Nothing waits."""
-
     def finish(self, text: str, footer: str) -> None:
         self._show(bundle(text, self.kind, footer), raw=True)
 
-    def fail(self, note: str) -> None:
-        """Nothing was drawn."""
 
-
-class TerminalAnswer:
+class TerminalAnswer(UnseenAnswer):
     """Text as it comes, in a terminal that cannot redraw."""
 
     def __init__(self, write: Callable[[str], Any] | None = None) -> None:
         self._write = write or _to_stdout
         self._shown = 0
 
-    def start(self, note: str) -> None:
-        """Nothing is shown yet."""
-
     def add(self, piece: str) -> None:
         self._shown += len(piece)
         self._write(piece)
 
-    def due(self) -> float | None:
-        return None
-
-    def tick(self) -> None:
-        """Nothing waits."""
-
     def finish(self, text: str, footer: str) -> None:
         self._write(f"{text[self._shown :]}\n\n— {footer}\n")
-
-    def fail(self, note: str) -> None:
-        """Nothing to replace."""
 
 
 def _to_stdout(text: str) -> None:
@@ -194,8 +210,13 @@ def _to_stdout(text: str) -> None:
     sys.stdout.flush()
 
 
-def answer_for(shell: Any, kind: str, live: bool) -> Answer:
+def is_live(shell: Any) -> bool:
+    """Whether this shell's displays can be updated in place."""
+    return hasattr(shell, "kernel") and not is_static()
+
+
+def answer_for(shell: Any, kind: str, stream: bool) -> Answer:
     """The way to show an answer in this shell."""
-    if is_static() or not live:
-        return StaticAnswer(kind)
-    return LiveAnswer(kind) if hasattr(shell, "kernel") else TerminalAnswer()
+    if is_live(shell):
+        return LiveAnswer(kind)
+    return StaticAnswer(kind) if is_static() or not stream else TerminalAnswer()

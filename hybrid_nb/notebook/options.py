@@ -42,7 +42,7 @@ def dollars(text: str) -> str:
 
 def variable(text: str) -> str:
     if not text.isidentifier():
-        raise OptionError(f"--to must be a variable's name, not {text!r}")
+        raise ValueError(text)
     return text
 
 
@@ -50,20 +50,28 @@ ASK = (
     Option("--system", "instructions for the model"),
     Option("--temperature", "0 (steady) to 2 (wild)", float),
     Option("--max-tokens", "longest answer", int),
-    Option("--to", "variable that gets the Reply", variable),
+    Option("--to", "variable that gets the Reply (with --background the job)", variable),
     Option("--format", "how the answer is shown", str, FORMATS),
     Option("--chat", "conversation to go on with, by name"),
     Option("--new", "begin that conversation afresh", None),
     Option("--tier", "ask only here", str, TIERS),
     Option("--max-cost", "dollars that the call may cost", dollars),
     Option("--max-ttft", "seconds to the first token that are fast enough", float),
-    Option("--image", "path or URL of a picture; may be repeated", str, (), True),
-    Option("--schema", "variable with a pydantic class or JSON schema"),
+    Option("--image", "path, URL or variable of a picture; may be repeated", str, (), True),
+    Option("--schema", "pydantic class, JSON schema, or a type such as list[Item]"),
+    Option("--frame", "variable that gets the parsed answer as a DataFrame", variable),
+    Option("--background", "go on with other cells; the job is in _llm_job", None),
     Option("--no-stream", "show the answer when it is whole", None),
     Option("--cache", "give answers again: from the cache, or from a cassette", str, CACHE_MODES),
     Option("--explain", "show the route too", None),
 )
-COMPARE = tuple(o for o in ASK if o.name in ("--system", "--temperature", "--max-tokens", "--to", "--image", "--cache"))
+_COMPARED = ("--system", "--temperature", "--max-tokens", "--to", "--image", "--cache")
+COMPARE = tuple(o for o in ASK if o.name in _COMPARED)
+_EXPLAINED = ("--temperature", "--max-tokens", "--to", "--format", "--tier", "--max-cost", "--max-ttft", "--no-stream")
+EXPLAIN = (
+    Option("--route", "the last call's route or error; no model is asked", None),
+    *(o for o in ASK if o.name in (*_EXPLAINED, "--cache")),
+)
 COSTS = (
     Option("--by", "columns to group by, with commas"),
     Option("--since", "a date such as 2026-11-01"),
@@ -131,6 +139,13 @@ def _option(line: str, match: re.Match[str], options: Sequence[Option], parsed: 
     return end
 
 
+def one_model(parsed: Parsed, instead: str) -> Parsed:
+    """The line, when it names one model at most. Raises OptionError."""
+    if len(parsed.words) > 1:
+        raise OptionError(f"one model at a time, not {' '.join(parsed.words)!r}; {instead}")
+    return parsed
+
+
 def _store(parsed: Parsed, option: Option, value: Any) -> None:
     if option.many:
         parsed.values.setdefault(option.key, []).append(value)
@@ -158,7 +173,7 @@ def converted(option: Option, text: str) -> Any:
     except OptionError:
         raise
     except ValueError:
-        what = "a number" if option.kind is float else "a whole number"
+        what = {float: "a number", variable: "a variable's name"}.get(option.kind, "a whole number")
         raise OptionError(f"{option.name} must be {what}, not {text!r}") from None
 
 
@@ -171,6 +186,9 @@ def usage(magic: str, words: str, options: Iterable[Option]) -> str:
     return "\n".join(lines)
 
 
+_NAMED = ("--schema", "--to", "--frame", "--image")  # options whose value may be a variable
+
+
 def completions(before: str, options: Sequence[Option], models: Iterable[str], names: Iterable[str]) -> list[str]:
     """What may stand at the end of `before`, a magic's line up to the cursor: options, their values, models."""
     words = before.split(" ")
@@ -180,5 +198,5 @@ def completions(before: str, options: Sequence[Option], models: Iterable[str], n
     option = next((o for o in options if o.name == last and o.kind is not None), None)
     if option is None:
         return [model for model in models if model.startswith(word)]
-    among = option.choices or (names if option.name in ("--schema", "--to") else ())
+    among = option.choices or (names if option.name in _NAMED else ())
     return [value for value in among if value.startswith(word)]

@@ -20,19 +20,13 @@ from hybrid_nb.core.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     PermissionDeniedError,
-    Problem,
     ProviderError,
     QuotaExceededError,
     RateLimitError,
     ServiceUnavailableError,
     UnsupportedFeatureError,
-    error_from,
-    problem_of,
-    reset_of,
-    retry_after,
-    scrub,
-    seconds_of,
 )
+from hybrid_nb.core.responses import Problem, error_from, problem_of, reset_of, retry_after, scrub, seconds_of
 
 NOW = 1_700_000_000.0
 

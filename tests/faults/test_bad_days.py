@@ -11,13 +11,8 @@ from typing import Any
 
 import pytest
 
-from hybrid_nb.core.errors import (
-    AuthenticationError,
-    ConfigError,
-    InferenceError,
-    MalformedResponseError,
-    redact,
-)
+from hybrid_nb.core.errors import AuthenticationError, ConfigError, InferenceError, MalformedResponseError
+from hybrid_nb.core.responses import redact
 from hybrid_nb.router import Router
 from tests.conftest import MakeRouter, at
 from tests.faults.raw_server import HANG, RESET, answer, chunked, delta, events, finish, head, said, spoken

@@ -40,9 +40,13 @@ class Kernel:
     def has_subshells(self) -> bool:
         return self.kind == "ipykernel7"
 
-    def start(self, code: str) -> str:
-        """Sends a cell and does not wait; its id."""
-        return self.client.execute(code, stop_on_error=False)  # else what is sent within 0.1 s of an error is dropped
+    def start(self, code: str, cell: str | None = None) -> str:
+        """Sends a cell and does not wait; its request's id. `cell` is the cell's own, as some front ends tell it."""
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        content["stop_on_error"] = False  # else what is sent within 0.1 s of an error is dropped
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else None)
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
 
     def next(self, patience: float = PATIENCE) -> Message:
         """The next published message, with "type", "of" (the request's id) and "at" beside its content."""
@@ -66,9 +70,11 @@ class Kernel:
             self.until(lambda m: _is_end(m, request), f"end of {request}", patience)
         return [m for m in self.heard if m["of"] == request and not _is_end(m, request)]
 
-    def run(self, code: str, interrupt_when: str | None = None, patience: float = PATIENCE) -> list[Message]:
+    def run(
+        self, code: str, interrupt_when: str | None = None, patience: float = PATIENCE, cell: str | None = None
+    ) -> list[Message]:
         """A cell's messages, in order; interrupted once `interrupt_when` was shown."""
-        request = self.start(code)
+        request = self.start(code, cell)
         if interrupt_when is not None:
             self.until(lambda m: m["of"] == request and interrupt_when in str(m.get("data", "")), interrupt_when)
             self.interrupted = time.monotonic()

@@ -1,4 +1,15 @@
-"""A JupyterLab or Notebook 7 on loopback, and the notebooks that tests open there."""
+"""A JupyterLab or Notebook 7 on loopback, and the notebooks that tests open there.
+
+A test with the fixture `lab` reads like a story:
+
+    def test_an_answer_is_shown(lab, fleet):
+        nb = lab.notebook(["%load_ext hybrid_nb", "%%llm\\nWhat is 6 * 7?"], config=fleet.config())
+        nb.run_all()
+        expect(nb.output(1)).to_contain_text("42")
+        assert nb.errors() == [] and nb.axe(nb.output(1)) == []
+
+It fails, too, when the page complained in its console or asked for anything beyond this machine.
+"""
 
 from __future__ import annotations
 
@@ -140,10 +151,13 @@ def site(folder: Path, module: str = "jupyterlab") -> Iterator[Site]:
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     env = {**own_places(folder), "PYTHONPATH": os.pathsep.join(paths)}
     env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
-    served = serve(folder, folder / "notebooks", env, module, [f"--{APPS[module][1]}.expose_app_in_browser=True"])
-    yield Site(served, module, folder)
-    served.process.terminate()
-    served.process.wait(timeout=20)
+    options = [f"--{APPS[module][1]}.expose_app_in_browser=True", "--ServerApp.shutdown_no_activity_timeout=600"]
+    served = serve(folder, folder / "notebooks", env, module, options)  # which ends, too, when its test was killed
+    try:
+        yield Site(served, module, folder)
+    finally:
+        served.process.terminate()
+        served.process.wait(timeout=20)
 
 
 def _file(settings: Path, name: str) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ ERROR = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='appl
 # `jupyterapp` is there because the servers are started with expose_app_in_browser
 PANEL = "jupyterapp.shell.currentWidget"
 READY = f"""path => globalThis.jupyterapp && {PANEL}?.context?.path === path
-    && {PANEL}.sessionContext?.session?.kernel?.status === 'idle' && {PANEL}.content?.widgets?.length > 0"""
+    && {PANEL}.sessionContext?.session?.kernel?.status === 'idle' && {PANEL}.content?.widgets?.length > 0
+    && document.getElementById('jupyterlab-splash') === null"""
 LEAVE = f"""async () => {{
     const panel = {PANEL};
     await panel.context.save();
@@ -29,11 +32,17 @@ FORGET_COUNT = f"""cell => {{
     widget.model.executionCount = null;
 }}"""
 
-NO_SIDE_BARS = """async () => {
+SIDE_BARS = """async shown => {
     const commands = jupyterapp.commands, toggle = 'application:toggle-side-tabbar';
     for (const side of ['left', 'right'])
-        if (commands.hasCommand(toggle) && commands.isToggled(toggle, {side})) await commands.execute(toggle, {side});
+        if (commands.hasCommand(toggle) && commands.isToggled(toggle, {side}) !== shown)
+            await commands.execute(toggle, {side});
 }"""
+FOCUSED = """() => {
+    const e = document.activeElement, label = e.getAttribute('aria-label') || e.labels?.[0]?.textContent;
+    return `${e.tagName.toLowerCase()}: ${(label || e.textContent || e.title || '').trim().slice(0, 80)}`;
+}"""
+LIGHT = "JupyterLab Light"
 
 
 class Notebook:
@@ -69,6 +78,8 @@ class Notebook:
         """Ends the kernel and closes the notebook; whether its page may serve another. A worn page is closed."""
         reusable = not self.worn and not self.troubles.found()
         if reusable:
+            self.theme(LIGHT)
+            self.width(WINDOW["width"])
             self.page.evaluate(LEAVE)
         else:
             self.page.close(run_before_unload=False)
@@ -154,15 +165,16 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """Changes the theme: "JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"."""
-        self.worn = True
-        self.command("apputils:change-theme", {"theme": name})
-        self._wait(f"() => document.body.dataset.jpThemeName === {json.dumps(name)}")
+        shown = f"() => document.body.dataset.jpThemeName === {json.dumps(name)}"
+        if not self.page.evaluate(shown):
+            self.command("apputils:change-theme", {"theme": name})
+        # JupyterLab hides the change behind its splash, and fails when the next change comes before that is gone
+        self._wait(f"{shown} && document.getElementById('jupyterlab-splash') === null")
 
     def width(self, pixels: int) -> None:
-        """Makes the browser's window so wide, and without JupyterLab's side bars, as on a telephone."""
-        self.worn = True
+        """Makes the browser's window so wide; a narrow one, as on a telephone, without JupyterLab's side bars."""
         self.page.set_viewport_size({"width": pixels, "height": WINDOW["height"]})
-        self.page.evaluate(NO_SIDE_BARS)
+        self.page.evaluate(SIDE_BARS, pixels >= WINDOW["width"])
 
     # what a test asks besides
 
@@ -170,6 +182,18 @@ class Notebook:
         """One of JupyterLab's commands."""
         call = "([name, args]) => jupyterapp.commands.execute(name, args)"
         return self.page.evaluate(call if wait else f"async x => {{ ({call})(x); }}", [name, args or {}])
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        """Waits until a condition outside the page holds (a vendor was asked, a file was written)."""
+        give_up = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"no {what} in {PATIENCE:.0f} s")
+            self.page.wait_for_timeout(50)  # which hears of the page's events, as sleeping would not
+
+    def focused(self) -> str:
+        """What a key would go to: the tag and the text or label of the element, as "button: Stop"."""
+        return self.page.evaluate(FOCUSED)
 
     def axe(self, locator: Any) -> list[str]:
         """What axe-core finds wrong there."""

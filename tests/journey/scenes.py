@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.journey.lab import Lab
-from tests.journey.notebook_page import Notebook
+from tests.journey.notebook_page import LIGHT, Notebook
 
-LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
+DARK = "JupyterLab Dark"
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,19 @@ def test_a_widget_works_in_jupyterlab_and_outlives_a_reload(lab):
     expect(nb.run(1)).to_contain_text("3")
 
 
+def test_keys_alone_reach_a_widget_under_its_cell(lab):
+    nb = lab.notebook([WIDGET])
+    output = nb.run(0)
+    for _ in range(5):
+        nb.page.keyboard.press("Tab")
+        if nb.focused() == "button: Count":
+            break
+    nb.page.keyboard.press("Enter")
+    nb.page.keyboard.press("Space")
+    expect(output.get_by_text("clicked 2 times")).to_be_visible()
+    nb.until(lambda: nb.focused() == "button: Count", "focus that stays")
+
+
 def test_a_widget_works_in_notebook_7(classic):
     click_twice(classic.notebook([WIDGET]))
 
@@ -93,9 +106,11 @@ def test_themes_and_widths(lab):
     assert nb.screenshot("dark").stat().st_size > 1000
 
 
-def test_a_theme_is_gone_in_the_next_test(lab):
+def test_theme_and_width_are_gone_in_the_next_test(lab):
     nb = lab.notebook(["1"])
     assert nb.page.evaluate("document.body.dataset.jpThemeName") == "JupyterLab Light"
+    box = nb.page.locator(".jp-NotebookPanel").bounding_box()
+    assert (box["x"] > 20, box["width"] > 1000) == (True, True)
 
 
 def test_axe_finds_what_is_wrong_and_only_there(lab):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -14,29 +13,13 @@ from pydantic import BaseModel
 
 import hybrid_nb as hnb
 from hybrid_nb import errors
-from hybrid_nb.notebook.magics import complete
+from hybrid_nb.notebook.completion import Known, complete
 from hybrid_nb.sim import Fault
 from hybrid_nb.stream import Stream
 
 
 class Sum(BaseModel):
     answer: int
-
-
-@pytest.fixture
-def shell(fleet, make_router, monkeypatch, tmp_path) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("HYBRID_NB_DISPLAY", "static")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    hnb.set_default_router(make_router(fleet, retries=0))
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.history_manager.enabled = False
-    shell.run_line_magic("load_ext", "hybrid_nb")
-    yield shell
-    shell.run_line_magic("unload_ext", "hybrid_nb")
-    hnb.set_default_router(None)
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
 
 
 def run(shell: InteractiveShell, code: str) -> str:
@@ -98,6 +81,63 @@ def test_conversations_are_remembered_by_name(shell, fleet):
     turns = [m["role"] for m in fleet["openai"].chats[-1].body["messages"]]
     assert turns == ["user", "assistant", "user"]
     run(shell, "%%llm openai/simulated-openai --chat a --new\nWhat is 3 + 3?")
+    assert len(fleet["openai"].chats[-1].body["messages"]) == 1
+
+
+def test_a_picture_stays_in_its_conversation(shell, fleet):
+    shell.user_ns["dot"] = b"\x89PNG\r\n\x1a\n" + b"\0" * 16
+    run(shell, "%%llm openai/simulated-openai --chat p --image dot\nWhat is this?")
+    run(shell, "%%llm openai/simulated-openai --chat p\nAnd what is 1 + 1?")
+    turns = fleet["openai"].chats[-1].body["messages"]
+    assert turns[0]["content"][1]["type"] == "image_url"
+    assert turns[2]["content"] == "And what is 1 + 1?"
+
+
+def test_outputs_and_inputs_of_cells_are_sent(shell, fleet):
+    shell.run_cell("41 + 1", store_history=True)
+    shell.run_cell("%%llm openai/simulated-openai\n{Out[1]} from {In[1]}, {_}, not {Out}x{9}", store_history=True)
+    sent = fleet["openai"].chats[-1].body["messages"][0]["content"]
+    assert sent == "42 from 41 + 1, 42, not {1: 42}x{9}"
+    with pytest.raises(UsageError, match=r"\{Out\[9\]\}: cell 9 has left no output; there are Out\[1\]"):
+        run(shell, "%%llm\n{Out[9]}")
+
+
+def test_a_frame_of_what_was_parsed(shell):
+    shell.user_ns["Sum"] = Sum
+    run(shell, "%%llm gemini/simulated-gemini --schema list[Sum] --frame sums --to r\nGive three sums")
+    parsed, frame = shell.user_ns["r"].parsed, shell.user_ns["sums"]
+    assert all(isinstance(item, Sum) for item in parsed)
+    assert list(frame["answer"]) == [item.answer for item in parsed]
+    assert len(frame) > 0
+
+
+def test_a_call_in_the_background_of_a_terminal_has_a_handle(shell, fleet):
+    run(shell, "%%llm openai/simulated-openai --background --to job --chat b\nWhat is 6 * 7?")
+    job = shell.user_ns["job"]
+    assert job is shell.user_ns["_llm_job"]
+    assert "= 42" in job.reply.text == job.text
+    assert job.done
+    assert repr(job) == "<background call: done>"
+    run(shell, "%%llm openai/simulated-openai --chat b\nWhat is 1 + 1?")
+    assert len(fleet["openai"].chats[-1].body["messages"]) == 3
+    fleet["openai"].kill()
+    run(shell, "%%llm openai/simulated-openai --background\nhi")
+    with pytest.raises(errors.ConnectionFailedError):
+        run(shell, "_llm_job.reply")
+    assert "what to do: is the server up?" in run(shell, "%llm_explain")
+
+
+def test_a_cancelled_call_in_the_background(shell, fleet):
+    fleet["openai"].set(tokens_per_second=5.0)
+    run(shell, "%%llm openai/simulated-openai --background --chat c\nWrite 300 words about bees")
+    job = shell.user_ns["_llm_job"]
+    assert not job.done
+    job.cancel()
+    with pytest.raises(errors.StreamInterruptedError, match="cancelled"):
+        job.reply  # noqa: B018 - it waits for the end
+    assert repr(job) == "<background call: failed (StreamInterruptedError)>"
+    fleet["openai"].set(tokens_per_second=float("inf"))
+    run(shell, "%%llm openai/simulated-openai --chat c\nhi")
     assert len(fleet["openai"].chats[-1].body["messages"]) == 1
 
 
@@ -230,6 +270,11 @@ def test_config_shows_and_changes(shell):
         ('%%llm --system "unclosed\nhi', "a quote is not closed"),
         ("%llm_costs --since tomorrow", "since must be a date such as 2026-11-01"),
         ("%%llm --new\nhi", "--new needs --chat NAME"),
+        ("%%llm --frame f\nhi", "--frame NAME needs --schema"),
+        ("%%llm --background --explain\nhi", "job.reply.route"),
+        ("%%llm --image nothing\nhi", "no variable of this name"),
+        ("%llm_explain what is this", "one model at a time"),
+        ("%llm_explain --system x", "unknown option --system"),
         ("%%llm --image nowhere.png\nhi", "no image at nowhere.png"),
         ("%llm_costs --by flavour", "cannot group by 'flavour'"),
     ],
@@ -273,17 +318,35 @@ def test_a_broken_stream_keeps_what_came(shell, fleet):
         ("x = %llm fa", ["fast"]),
         ("%%llm_compare fast f", ["fast"]),
         ("%%time fa", None),
+        ("%llm_explain --r", ["--route"]),
+        ("%llm_explain fa", ["fast"]),
+        ("%%llm --back", ["--background"]),
+        ("%%llm --frame ", ["df"]),
+        ("x = %llm_models ol", ["ollama"]),
+        ("%llm_config ret", ["retries=", "retry_delay="]),
+        ("%llm_config strategy=ti", ["strategy=tiered"]),
+        ("%llm_config retries=1 failover=", ["failover=true", "failover=false"]),
+        ("%llm_config discover=", ["discover=true", "discover=false"]),
+        ("%llm_config lo", ["load"]),
+        ("%llm_config nested_asyncio ", ["on"]),
+        ("%llm_config retries=", []),
         ("llm fa", None),
         ("%llm", None),
     ],
 )
 def test_completion_of_a_line(text, expected):
-    assert complete(text, lambda: ["fast", "slow"], list) == expected
+    assert complete(text, Known(lambda: ["fast", "slow"], lambda: ["df"], lambda: ["ollama"])) == expected
 
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("%%llm --max-t", "%%llm --max-tokens"), ("r = %llm openai/sim", "r = %llm openai/simulated-openai")],
+    [
+        ("%%llm --max-t", "%%llm --max-tokens"),
+        ("r = %llm openai/sim", "r = %llm openai/simulated-openai"),
+        ("%llm_config strategy=che", "%llm_config strategy=cheapest"),
+        ("%llm_models gem", "%llm_models gemini"),
+        ("%llm_explain --rou", "%llm_explain --route"),
+    ],
 )
 def test_completion_in_the_shell_replaces_the_whole_word(shell, typed, completed):
     with provisionalcompleter():

@@ -85,10 +85,14 @@ class ProviderManager(Panel):
         """The parts that are made and read only when they are looked at."""
         if is_shown(self.panes["Settings"]):
             self.settings.refresh()
-            self.panes["Settings"].children = self.settings.children
+            self._fill("Settings", self.settings.children)
         if is_shown(self.panes["Import, export"]):
             self.exchange.refresh()
-            self.panes["Import, export"].children = self.exchange.children
+            self._fill("Import, export", self.exchange.children)
+
+    def _fill(self, words: str, parts: Sequence[Widget]) -> None:
+        if not self.panes[words].children:
+            replace_children(self.panes[words], *parts)
 
     def saved(self) -> Saved:
         html, text = self.list.saved()

@@ -21,7 +21,7 @@ from ipywidgets import HTML, VBox, Widget
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook.display import is_static
 from hybrid_nb.notebook.feed import feed_of
-from hybrid_nb.notebook.widgets import places
+from hybrid_nb.notebook.widgets import places, subshells
 from hybrid_nb.notebook.widgets.style import SHEET, TEXT
 from hybrid_nb.router import Router, default_router
 
@@ -43,6 +43,7 @@ class Panel(VBox):
 
     topics: ClassVar[frozenset[str]] = frozenset()
     every: ClassVar[float | None] = None  # seconds after which it is redrawn in any case
+    _gone = False
 
     def __init__(self, router: Router | None = None) -> None:
         super().__init__()
@@ -59,6 +60,7 @@ class Panel(VBox):
         sheet = HTML(f"<style>{SHEET}{hide}</style>")
         sheet.layout.display = "none"
         self.children = (*self.compose(), self._status, sheet)
+        subshells.stay(self)
         self.redraw(frozenset())
         feed_of(self.router).join(self)
 
@@ -162,6 +164,7 @@ class Panel(VBox):
         with self.lock:
             if not is_static():
                 places.shown(self)
+                subshells.stay(self)
                 display(super()._repr_mimebundle_(), raw=True)
             self._saved_at = time.monotonic()
             self._sent = self._saved_bundle()
@@ -172,11 +175,19 @@ class Panel(VBox):
 
     def close(self) -> None:
         """Take it from the page and from the news, with all that is in it: a widget lives until it is closed."""
+        if self._gone:
+            return
+        self._gone = True
         feed_of(self.router).leave(self)
         for part in self.children:
             close_all(part)
         self.layout.close()
         super().close()
+
+    def __del__(self) -> None:
+        """Collected in the middle of anything, so that no lock may be waited for: the feed forgets it by itself."""
+        if not self._gone:
+            super().close()
 
 
 def close_all(part: Widget) -> None:

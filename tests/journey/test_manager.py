@@ -136,3 +136,17 @@ def test_what_is_chosen_is_asked_and_the_saved_notebook_shows_tables(lab, fleet)
     html = ["".join(o["data"].get("text/html", "")) for cell in cells[:2] for o in cell["outputs"]]
     assert any("<caption>Providers</caption>" in text for text in html)
     assert any("Selected: gemini/simulated-gemini" in text for text in html)
+
+
+def test_it_works_in_notebook_7_too(classic, fleet):
+    nb = classic.notebook([OPEN, "import hybrid_nb as hnb\n" + SELECT], config=fleet.config())
+    output = panel(nb, 0)
+    button(output, "Test").click()
+    expect(output.get_by_text("simulated-openai answered")).to_be_visible()
+    button(output, "Disable").click()
+    expect(output.get_by_text("openai is disabled")).to_be_visible()
+    selector = panel(nb, 1)
+    expect(selector.get_by_text("auto asks anthropic/simulated-anthropic first")).to_be_visible()
+    button(output, "Undo: change openai").click()
+    expect(selector.get_by_text("auto asks openai/simulated-openai first")).to_be_visible()
+    assert nb.errors() == []

@@ -75,6 +75,8 @@ class ProviderManager(Panel):
         self.list.refresh()
         if news <= {"calls", "health", "clock"} and news:
             return
+        if self.editor is not None and self.editor.name not in self.router.provider_names():
+            self.close_editor()
         self.mending.refresh()
         self.bar.refresh()
         self._refresh_open()

@@ -317,6 +317,23 @@ def test_editing_changes_only_what_was_changed(manager, router):
     assert not is_shown(manager.editing)
 
 
+def test_the_form_of_a_provider_that_is_gone_is_closed(manager, router):
+    choose(manager, "gemini")
+    manager.list.edit.click()
+    router.remove_provider("gemini")
+    until(lambda: manager.editor is None)
+    assert not is_shown(manager.editing)
+    assert well(manager)
+
+
+def test_undoing_a_key_says_that_it_stays_where_it_is(ring, manager, router):
+    manager.list.edit.click()
+    fill(manager.editor.key.typed, value=KEY)
+    manager.bar.undo.click()
+    assert "the key stays where it is kept" in said(manager)
+    assert router.settings.provider[0].api_key == "sim-key"
+
+
 def test_a_provider_of_several_addresses_keeps_them(make_router, fleet, open_manager):
     places = [{"base_url": fleet["openai"].base_url, "api_key": "sim-key"}] * 2
     router = make_router([{"name": "a", "type": "custom", "endpoints": places, "models": ["simulated-openai"]}])

@@ -152,7 +152,7 @@ class Panel(VBox):
             self._handle.update(found, raw=True)
 
     def _saved_bundle(self) -> dict[str, str]:
-        found = self.saved()
+        found = Saved(f"<p>{escape(CLOSED)}</p>", CLOSED) if self.router.closed else self.saved()
         html = f'<div class="hnb-saved-{self._number}" style="color:{TEXT}">{found.html}</div>'
         return {"text/html": html, "text/plain": found.text}
 

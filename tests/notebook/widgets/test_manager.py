@@ -20,6 +20,7 @@ from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.notebook.widgets.lines import is_shown
 from hybrid_nb.notebook.widgets.manager import ProviderManager
 from hybrid_nb.notebook.widgets.offers import new_ones
+from hybrid_nb.notebook.widgets.selector import ProviderSelector
 from hybrid_nb.providers import vendor
 from hybrid_nb.router import Router, set_default_router
 from hybrid_nb.sim import Fault
@@ -668,6 +669,19 @@ def test_a_closed_router_says_what_to_do(manager, router):
         button.click()
         assert "This router is closed" in said(manager)
     assert manager.trouble is None
+
+
+@pytest.mark.parametrize("kind", [ProviderManager, ProviderSelector])
+def test_a_router_that_was_closed_before_says_what_to_do_too(router, kind, capsys):
+    router.close()
+    panel = kind(router)
+    try:
+        panel._ipython_display_()
+        assert "This router is closed" in said(panel)
+        assert panel._sent["text/plain"].startswith("This router is closed")
+        assert panel.trouble is None
+    finally:
+        panel.close()
 
 
 def test_an_error_of_a_listing_is_told_and_nothing_stops(manager, fleet):

@@ -117,6 +117,50 @@ def test_a_provider_that_was_removed_comes_back_with_its_groups(two):
     assert two.chat("hi", model="own").provider == "openai"
 
 
+NAMES = st.sampled_from(["openai", "anthropic", "gemini", "ollama", "new"])
+CHANGES = st.one_of(
+    st.tuples(st.just("configure"), st.integers(-1, 3), NAMES),
+    st.tuples(st.just("update"), st.integers(0, 5), NAMES),
+    st.tuples(st.just("remove"), st.booleans(), NAMES),
+    st.tuples(st.just("add"), st.integers(0, 3), NAMES),
+    st.tuples(st.just("group"), st.integers(0, 3), NAMES),
+    st.tuples(st.just("order"), st.integers(0, 3), NAMES),
+)
+
+
+def change(router: Router, kind: str, value: int, name: str) -> None:
+    if kind == "configure":
+        router.configure(retries=value, budget={"daily_usd": value})
+    elif kind == "update":
+        router.update_provider(name, rpm=value or None, enabled=value % 2 == 0)
+    elif kind == "remove":
+        router.remove_provider(name, everywhere=bool(value))
+    elif kind == "add":
+        router.add_provider({"name": name, "type": "custom", "base_url": "http://127.0.0.1:9", "models": ["m"]})
+    elif kind == "group":
+        router.configure(group={"fast": [f"{name}/m"] if value else None}, default_model="fast" if value > 1 else None)
+    else:
+        names = sorted(router.provider_names(), key=lambda n: (n != name, n))
+        router.order_providers(names)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(CHANGES, max_size=8))
+def test_whatever_was_changed_undoing_all_of_it_is_what_was_before(router, changes):
+    before, names = router.settings, router.provider_names()
+    for kind, value, name in changes:
+        known, was = router.undoable, router.settings
+        try:
+            change(router, kind, value, name)
+        except ConfigError:
+            assert (router.undoable, router.settings) == (known, was)
+        validate(router.settings.model_dump(exclude_unset=True), "")
+        assert [p.name for p in router.settings.provider] == router.provider_names()
+    while router.undoable is not None:
+        router.undo()
+    assert (router.settings, router.provider_names()) == (before, names)
+
+
 def test_only_the_last_changes_are_remembered():
     history = changing.History()
     for number in range(changing.REMEMBERED + 5):
@@ -310,6 +354,15 @@ def test_what_the_environment_lends_is_neither_unsaved_nor_saved_nor_lost(writte
         assert "timeout" not in (tmp_path / "team.toml").read_text("utf-8")
         assert router.reload() == []
         assert (router.settings.router.timeout, router.unsaved()) == (77, [])
+
+
+def test_what_the_environment_lends_meanwhile_is_its_own_too(written, tmp_path, monkeypatch):
+    written()
+    monkeypatch.setenv("HYBRID_NB_CONFIG", str(tmp_path / "team.toml"))
+    with Router() as router:
+        monkeypatch.setenv("ENDPOINT_TIMEOUT", "77")
+        assert router.reload() == ["router.timeout: 120 -> 77.0"]
+        assert router.unsaved() == []
 
 
 def test_whoever_writes_has_the_file_alone(written, monkeypatch):

@@ -45,7 +45,7 @@ class ProviderForm:
         self.trouble = ""  # with the key of one that was added
         self._make_models()
         self._make_more()
-        self.main = Button(description="Save changes" if name else "Add", tooltip="It works at once")
+        self.main = Button(description="Apply changes" if name else "Add", tooltip="It works at once")
         self.main.add_class("hnb-main")
         self.main.on_click(panel.guarded(lambda _: self.submit()))
         several = self._several()

@@ -64,7 +64,9 @@ class FileBar:
         )
 
     def _undo(self) -> None:
-        self._panel.done(f"taken back: {self._router.undo()}")
+        what = self._router.undo()
+        kept = "; the key stays where it is kept" if what.startswith("key of ") else ""
+        self._panel.done(f"taken back: {what}{kept}")
 
     def _save(self) -> None:
         self._write(False)

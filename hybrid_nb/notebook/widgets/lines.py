@@ -10,6 +10,7 @@ from ipywidgets import HTML, Box, Checkbox, Combobox, Dropdown, Text, Textarea, 
 
 from hybrid_nb.notebook import forms
 from hybrid_nb.notebook.forms import Field
+from hybrid_nb.notebook.widgets import subshells
 from hybrid_nb.notebook.widgets.panel import close_all
 from hybrid_nb.notebook.widgets.style import LINE, PANE, TEXT, WRONG
 
@@ -44,7 +45,7 @@ SHEET = f"""
 .hnb .hnb-pane > * {{ flex-shrink: 0; }}
 .hnb-title {{ color: {TEXT}; font-weight: 600; font-size: 1.05em; margin: 6px 0 2px; }}
 .hnb-body pre {{ color: inherit; background: none; margin: 4px 0; overflow-x: auto; }}
-.hnb-body a {{ color: inherit; text-decoration: underline; }}
+.hnb-body a, .hnb-help a {{ color: inherit; text-decoration: underline; }}
 """
 
 
@@ -139,6 +140,7 @@ def show(part: Widget, shown: bool = True) -> None:
 def replace_children(box: Box, *parts: Widget) -> None:
     """Other parts in a box; those that were there are closed."""
     before, box.children = box.children, parts
+    subshells.stay(box)
     for part in before:
         close_all(part)
 

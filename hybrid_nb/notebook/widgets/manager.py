@@ -63,6 +63,8 @@ class ProviderManager(Panel):
         def turned(change: dict[str, bool]) -> None:
             show(part, change["new"])
             self.guarded(self._refresh_open)()
+            if change["new"] and words == "Add a provider":
+                self.guarded(self.adding.opened)()
 
         made.observe(turned, "value")
         return made
@@ -73,6 +75,8 @@ class ProviderManager(Panel):
         self.list.refresh()
         if news <= {"calls", "health", "clock"} and news:
             return
+        if self.editor is not None and self.editor.name not in self.router.provider_names():
+            self.close_editor()
         self.mending.refresh()
         self.bar.refresh()
         self._refresh_open()
@@ -83,10 +87,14 @@ class ProviderManager(Panel):
         """The parts that are made and read only when they are looked at."""
         if is_shown(self.panes["Settings"]):
             self.settings.refresh()
-            self.panes["Settings"].children = self.settings.children
+            self._fill("Settings", self.settings.children)
         if is_shown(self.panes["Import, export"]):
             self.exchange.refresh()
-            self.panes["Import, export"].children = self.exchange.children
+            self._fill("Import, export", self.exchange.children)
+
+    def _fill(self, words: str, parts: Sequence[Widget]) -> None:
+        if not self.panes[words].children:
+            replace_children(self.panes[words], *parts)
 
     def saved(self) -> Saved:
         html, text = self.list.saved()

@@ -46,6 +46,7 @@ class Adding:
         self.kind.observe(lambda change: self._panel.guarded(lambda: self.choose(change["new"]))(), "value")
         self.look = Button(description="Look for local servers", tooltip="Ollama, LM Studio, llama.cpp on this machine")
         self.look.on_click(panel.guarded(lambda _: self.search()))
+        self._looked = False
         self.form: ProviderForm | None = None
         self.place = VBox()
         self.offers = VBox()
@@ -65,17 +66,24 @@ class Adding:
         """No form."""
         self.kind.value = ""
 
+    def opened(self) -> None:
+        """Somebody is about to add one: what runs here is offered, without a word where nothing does."""
+        if not self._looked:
+            self._looked = True
+            self._panel.in_background(lambda: self.offer(self._look(), quiet=True))
+
     def search(self) -> None:
         """Look for local servers, and offer those that are new."""
         self._panel.in_background(lambda: self.offer(self._look()), "looking for local servers …")
 
-    def offer(self, found: Sequence[Provider]) -> None:
+    def offer(self, found: Sequence[Provider], quiet: bool = False) -> None:
         """Offer those of them that are not there yet."""
         known = ", ".join(self._panel.router.providers()["base_url"]).split(",")
         new = new_ones(found, known)
-        told = "" if new else "No local server runs that is not in the list already."
+        told = "" if new or quiet else "No local server runs that is not in the list already."
         replace_children(self.offers, *(self._offer(p) for p in new), *([HTML(_line(told))] if told else []))
-        self._panel.say("")
+        if not quiet:
+            self._panel.say("")
 
     def _offer(self, provider: Provider) -> Any:
         where = provider.endpoints[0].base_url

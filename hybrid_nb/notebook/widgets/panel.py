@@ -43,6 +43,7 @@ class Panel(VBox):
 
     topics: ClassVar[frozenset[str]] = frozenset()
     every: ClassVar[float | None] = None  # seconds after which it is redrawn in any case
+    _gone = False
 
     def __init__(self, router: Router | None = None) -> None:
         self.router = router if router is not None else default_router()
@@ -172,7 +173,7 @@ class Panel(VBox):
             self._handle.update(found, raw=True)
 
     def _saved_bundle(self) -> dict[str, str]:
-        found = self.saved()
+        found = Saved(f"<p>{escape(CLOSED)}</p>", CLOSED) if self.router.closed else self.saved()
         html = f'<div class="hnb-saved-{self._number}" style="color:{TEXT}">{found.html}</div>'
         return {"text/html": html, "text/plain": found.text}
 
@@ -197,11 +198,20 @@ class Panel(VBox):
 
     def close(self) -> None:
         """Take it from the page and from the news, with all that is in it: a widget lives until it is closed."""
+        if self._gone:
+            return
+        self._gone = True
         if hasattr(self, "router"):  # one that could not be made is closed when it is collected
             feed_of(self.router).leave(self)
         for part in self.children:
             close_all(part)
+        self.layout.close()
         super().close()
+
+    def __del__(self) -> None:
+        """Collected in the middle of anything, so that no lock may be waited for: the feed forgets it by itself."""
+        if not self._gone:
+            super().close()
 
 
 def close_all(part: Widget) -> None:

@@ -12,6 +12,7 @@ import ipywidgets
 import keyring
 import pytest
 from ipywidgets import Button
+from ipywidgets.widgets.widget import _instances
 
 import hybrid_nb as hnb
 from hybrid_nb.core.errors import ConfigError
@@ -19,6 +20,7 @@ from hybrid_nb.core.provider import Endpoint, Provider
 from hybrid_nb.notebook.widgets.lines import is_shown
 from hybrid_nb.notebook.widgets.manager import ProviderManager
 from hybrid_nb.notebook.widgets.offers import new_ones
+from hybrid_nb.notebook.widgets.selector import ProviderSelector
 from hybrid_nb.providers import vendor
 from hybrid_nb.router import Router, set_default_router
 from hybrid_nb.sim import Fault
@@ -314,6 +316,23 @@ def test_editing_changes_only_what_was_changed(manager, router):
     manager.editor.main.click()
     assert router.settings.provider[2].model_dump(exclude_unset=True) == {**before, "region": "eu"}
     assert not is_shown(manager.editing)
+
+
+def test_the_form_of_a_provider_that_is_gone_is_closed(manager, router):
+    choose(manager, "gemini")
+    manager.list.edit.click()
+    router.remove_provider("gemini")
+    until(lambda: manager.editor is None)
+    assert not is_shown(manager.editing)
+    assert well(manager)
+
+
+def test_undoing_a_key_says_that_it_stays_where_it_is(ring, manager, router):
+    manager.list.edit.click()
+    fill(manager.editor.key.typed, value=KEY)
+    manager.bar.undo.click()
+    assert "the key stays where it is kept" in said(manager)
+    assert router.settings.provider[0].api_key == "sim-key"
 
 
 def test_a_provider_of_several_addresses_keeps_them(make_router, fleet, open_manager):
@@ -652,12 +671,49 @@ def test_a_closed_router_says_what_to_do(manager, router):
     assert manager.trouble is None
 
 
+@pytest.mark.parametrize("kind", [ProviderManager, ProviderSelector])
+def test_a_router_that_was_closed_before_says_what_to_do_too(router, kind, capsys):
+    router.close()
+    panel = kind(router)
+    try:
+        panel._ipython_display_()
+        assert "This router is closed" in said(panel)
+        assert panel._sent["text/plain"].startswith("This router is closed")
+        assert panel.trouble is None
+    finally:
+        panel.close()
+
+
 def test_an_error_of_a_listing_is_told_and_nothing_stops(manager, fleet):
     fleet["openai"].fail(Fault("status", status=500), times=None, everywhere=True)
     choose(manager, "openai")
     manager.list.test.click()
     manager.list.tester.thread.join(15)
     assert "500" in manager.list.tester.result.value or "ServiceUnavailable" in manager.list.tester.result.value
+
+
+def test_a_closed_manager_leaves_no_widget(router):
+    before = set(_instances)
+    manager = ProviderManager(router)
+    for words in manager.toggles:
+        manager.toggles[words].value = True
+    manager.list.edit.click()
+    adding(manager, "openai")
+    adding(manager, "ollama")
+    manager.close()
+    assert set(_instances) - before == set()
+
+
+def test_what_runs_here_is_offered_when_one_is_about_to_be_added(manager):
+    there = Provider("ollama", vendor("ollama"), (Endpoint("http://127.0.0.1:9"),), tier="local")
+    looks = []
+    manager.adding._look = lambda: [looks.append(1), there][1:]
+    for _ in range(2):
+        manager.toggles["Add a provider"].value = True
+        until(lambda: manager.adding.offers.children)
+        manager.toggles["Add a provider"].value = False
+    assert looks == [1]
+    assert "Found Ollama" in manager.adding.offers.children[0].children[0].value
 
 
 def test_the_saved_form_is_a_static_table(manager):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 from ipywidgets import HTML
 
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.notebook import feed
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
 from hybrid_nb.notebook.widgets.style import Raw, bar, sparkline, table, text_table
 
@@ -121,6 +124,20 @@ def test_bars_and_lines_have_words():
     assert 'aria-label="$1 &lt; $5"' in bar(0.2, "$1 < $5")
     assert sparkline([1.0], "x") == ""
     assert 'points="0.0,9.0 80.0,1.0"' in sparkline([1.0, 2.0], "x")
+
+
+@pytest.mark.timeout(20)
+def test_a_panel_is_collected_even_while_the_feeds_are_locked(router):
+    """Which is any time: the collector runs in the middle of whatever makes objects."""
+    panel = Names(router)
+    gone = weakref.ref(panel)
+    panel.close()
+    panel.close()
+    with feed._lock, feed._feeds[router]._wake:
+        del panel
+        gc.collect()
+    assert gone() is None
+    assert feed.feed_of(router).readers == 0
 
 
 class Clock(Names):

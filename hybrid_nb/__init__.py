@@ -19,7 +19,7 @@ _NAMES = {
     "default_router": "hybrid_nb.router",
     "set_default_router": "hybrid_nb.router",
     "Stream": "hybrid_nb.stream",
-    "ChatCell": "hybrid_nb.notebook.widgets.chat",
+    "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "Comparison": "hybrid_nb.compare",
     "Reply": "hybrid_nb.core.types",
     "Message": "hybrid_nb.core.types",
@@ -34,7 +34,7 @@ _WIDGETS: dict[str, str] = {  # need the extra [lab]
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
     "Dashboard": "hybrid_nb.notebook.widgets.dashboard",
-    "ProviderManager": "hybrid_nb.notebook.widgets.manager",
+    "ProviderManager": "hybrid_nb.notebook.widgets.providers.manager",
     "ProviderSelector": "hybrid_nb.notebook.widgets.selector",
 }
 _MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
@@ -73,11 +73,11 @@ if TYPE_CHECKING:
     from hybrid_nb.core.types import (
         Usage as Usage,
     )
-    from hybrid_nb.notebook.widgets.chat import ChatCell as ChatCell
+    from hybrid_nb.notebook.widgets.chat.cell import ChatCell as ChatCell
     from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
     from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard
     from hybrid_nb.notebook.widgets.health import HealthPanel as HealthPanel
-    from hybrid_nb.notebook.widgets.manager import (
+    from hybrid_nb.notebook.widgets.providers.manager import (
         ProviderManager as ProviderManager,
     )
     from hybrid_nb.notebook.widgets.selector import (

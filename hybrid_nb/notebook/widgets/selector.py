@@ -11,9 +11,9 @@ from traitlets import Unicode
 
 from hybrid_nb.core.types import RoutePlan
 from hybrid_nb.notebook.widgets.choices import Choice, Seen, explain, narrowed, places
-from hybrid_nb.notebook.widgets.lines import SHEET, row, show
 from hybrid_nb.notebook.widgets.opening import Source, opened
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
+from hybrid_nb.notebook.widgets.providers.lines import SHEET, row, show
 from hybrid_nb.notebook.widgets.style import dot, table, text_table
 
 HEADS = ("Provider", "Model", "Where", "Status")

@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 
 from hybrid_nb.notebook.conversation import Conversation, ConversationError, Turn, View
-from hybrid_nb.notebook.widgets import chat_attach, chat_intents, chat_news
-from hybrid_nb.notebook.widgets.chat_control import Chat
-from hybrid_nb.notebook.widgets.chat_keep import Keeper
-from hybrid_nb.notebook.widgets.chat_run import Pace
+from hybrid_nb.notebook.widgets.chat import attach as chat_attach
+from hybrid_nb.notebook.widgets.chat import intents as chat_intents
+from hybrid_nb.notebook.widgets.chat import news as chat_news
+from hybrid_nb.notebook.widgets.chat.control import Chat
+from hybrid_nb.notebook.widgets.chat.keep import Keeper
+from hybrid_nb.notebook.widgets.chat.run import Pace
 from hybrid_nb.sim import Fault
 from tests.conftest import model_of
 

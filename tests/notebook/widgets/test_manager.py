@@ -17,9 +17,9 @@ from ipywidgets.widgets.widget import _instances
 import hybrid_nb as hnb
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.provider import Endpoint, Provider
-from hybrid_nb.notebook.widgets.lines import is_shown
-from hybrid_nb.notebook.widgets.manager import ProviderManager
-from hybrid_nb.notebook.widgets.offers import new_ones
+from hybrid_nb.notebook.widgets.providers.lines import is_shown
+from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
+from hybrid_nb.notebook.widgets.providers.offers import new_ones
 from hybrid_nb.notebook.widgets.selector import ProviderSelector
 from hybrid_nb.providers import vendor
 from hybrid_nb.router import Router, set_default_router

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML
 
-from hybrid_nb.notebook.widgets.lines import show
+from hybrid_nb.notebook.widgets.providers.lines import show
 from hybrid_nb.notebook.widgets.style import Raw, dot, table
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 STEPS = ("connection", "key", "model")
 HEADS = ("Step", "Result", "Seconds", "Detail")

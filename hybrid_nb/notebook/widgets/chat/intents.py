@@ -10,8 +10,9 @@ from typing import Any
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import to_image
 from hybrid_nb.notebook.conversation_text import chat_name, to_markdown, to_notebook
-from hybrid_nb.notebook.widgets import chat_attach, chat_errors
-from hybrid_nb.notebook.widgets.chat_control import Chat
+from hybrid_nb.notebook.widgets.chat import attach as chat_attach
+from hybrid_nb.notebook.widgets.chat import errors as chat_errors
+from hybrid_nb.notebook.widgets.chat.control import Chat
 
 log = logging.getLogger("hybrid_nb")
 Asked = Mapping[str, Any]

@@ -12,7 +12,7 @@ from hybrid_nb.core.asking import Asking
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.notebook import conversation
 from hybrid_nb.notebook.markup import Growing
-from hybrid_nb.notebook.widgets import chat_errors
+from hybrid_nb.notebook.widgets.chat import errors as chat_errors
 from hybrid_nb.stream import Stream
 
 log = logging.getLogger("hybrid_nb")

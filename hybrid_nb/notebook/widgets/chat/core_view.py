@@ -12,7 +12,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from hybrid_nb.notebook.widgets.chat_news import News
+from hybrid_nb.notebook.widgets.chat.news import News
 from hybrid_nb.notebook.widgets.panel import flowing
 
 MOST_TURNS = 30

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Button, Dropdown, Widget
 
 from hybrid_nb.changing import mentions
-from hybrid_nb.notebook.widgets import provider_rows
-from hybrid_nb.notebook.widgets.lines import row, show
-from hybrid_nb.notebook.widgets.provider_rows import CAPTION, HEADS, NUMBERS, Row, cells
-from hybrid_nb.notebook.widgets.steps import Tester
+from hybrid_nb.notebook.widgets.providers import provider_rows
+from hybrid_nb.notebook.widgets.providers.lines import row, show
+from hybrid_nb.notebook.widgets.providers.provider_rows import CAPTION, HEADS, NUMBERS, Row, cells
+from hybrid_nb.notebook.widgets.providers.steps import Tester
 from hybrid_nb.notebook.widgets.style import table, text_table
 from hybrid_nb.router import Router
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 EMPTY = (
     "No provider yet. Press “Add a provider”, choose its type and fill in what it asks for; or set a key such as "

@@ -22,7 +22,7 @@ from typing import Any
 from hybrid_nb.core.types import Image
 from hybrid_nb.notebook.conversation import Conversation, Turn
 from hybrid_nb.notebook.markup import blocks
-from hybrid_nb.notebook.widgets.chat_attach import label
+from hybrid_nb.notebook.widgets.chat.attach import label
 
 CHUNK = 40  # turns that are sent at once
 MOST_PICTURE = 300_000  # bytes of a picture that is sent back to be shown

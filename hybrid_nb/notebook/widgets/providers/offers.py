@@ -13,13 +13,13 @@ from hybrid_nb import setup
 from hybrid_nb.core.provider import Provider
 from hybrid_nb.discovery import discover
 from hybrid_nb.notebook import forms
-from hybrid_nb.notebook.widgets.adding import ProviderForm, heading
-from hybrid_nb.notebook.widgets.lines import replace_children, row
+from hybrid_nb.notebook.widgets.providers.adding import ProviderForm, heading
+from hybrid_nb.notebook.widgets.providers.lines import replace_children, row
 from hybrid_nb.portal import portal
 from hybrid_nb.providers import vendors
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 
 def local_servers() -> list[Provider]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from hybrid_nb.core.types import money
-from hybrid_nb.notebook.widgets.key import key_words
+from hybrid_nb.notebook.widgets.providers.key import key_words
 from hybrid_nb.notebook.widgets.style import dot
 
 HEADS = ("Name", "Type", "Status", "Where", "Priority", "Enabled", "Models", "Key", "Spent today")

@@ -12,12 +12,12 @@ from hybrid_nb.core.config import validate
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.provider import Vendor
 from hybrid_nb.notebook import forms
-from hybrid_nb.notebook.widgets.key import KeyEntry, key_words
-from hybrid_nb.notebook.widgets.lines import Line, form, pane, row, show, tell_all, title
+from hybrid_nb.notebook.widgets.providers.key import KeyEntry, key_words
+from hybrid_nb.notebook.widgets.providers.lines import Line, form, pane, row, show, tell_all, title
 from hybrid_nb.providers import vendor
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 MANY = 8  # rows of the list of models
 

@@ -9,15 +9,15 @@ from typing import ClassVar
 
 from ipywidgets import HTML, Button, ToggleButton, VBox, Widget
 
-from hybrid_nb.notebook.widgets.adding import ProviderForm, heading
-from hybrid_nb.notebook.widgets.filing import Exchange, FileBar
-from hybrid_nb.notebook.widgets.lines import SHEET, is_shown, pane, replace_children, row, show
-from hybrid_nb.notebook.widgets.listing import ProviderList
-from hybrid_nb.notebook.widgets.mend import Mending, flaw_table
-from hybrid_nb.notebook.widgets.offers import Adding
 from hybrid_nb.notebook.widgets.opening import Source, opened
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
-from hybrid_nb.notebook.widgets.settings_form import SettingsForm
+from hybrid_nb.notebook.widgets.providers.adding import ProviderForm, heading
+from hybrid_nb.notebook.widgets.providers.filing import Exchange, FileBar
+from hybrid_nb.notebook.widgets.providers.lines import SHEET, is_shown, pane, replace_children, row, show
+from hybrid_nb.notebook.widgets.providers.listing import ProviderList
+from hybrid_nb.notebook.widgets.providers.mend import Mending, flaw_table
+from hybrid_nb.notebook.widgets.providers.offers import Adding
+from hybrid_nb.notebook.widgets.providers.settings_form import SettingsForm
 
 
 class ProviderManager(Panel):

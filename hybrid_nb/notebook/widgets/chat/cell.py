@@ -13,9 +13,12 @@ from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook import conversation_text
 from hybrid_nb.notebook.conversation import Total, Turn
-from hybrid_nb.notebook.widgets import chat_attach, chat_intents, chat_news, chat_saved
-from hybrid_nb.notebook.widgets.chat_control import Chat
-from hybrid_nb.notebook.widgets.chat_keep import Keeper
+from hybrid_nb.notebook.widgets.chat import attach as chat_attach
+from hybrid_nb.notebook.widgets.chat import intents as chat_intents
+from hybrid_nb.notebook.widgets.chat import news as chat_news
+from hybrid_nb.notebook.widgets.chat import saved as chat_saved
+from hybrid_nb.notebook.widgets.chat.control import Chat
+from hybrid_nb.notebook.widgets.chat.keep import Keeper
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
 from hybrid_nb.router import Router
 
@@ -39,10 +42,10 @@ def front_end(wanted: str | None) -> Any:
     if choice not in FRONT_ENDS:
         raise OptionValueError(f"frontend must be one of {', '.join(FRONT_ENDS)}, not {choice!r}")
     if choice == "anywidget" and find_spec("anywidget") is not None:
-        from hybrid_nb.notebook.widgets.chat_view import ChatView
+        from hybrid_nb.notebook.widgets.chat.view import ChatView
 
         return ChatView()
-    from hybrid_nb.notebook.widgets.chat_core import CoreView
+    from hybrid_nb.notebook.widgets.chat.core_view import CoreView
 
     return CoreView()
 

@@ -11,11 +11,11 @@ from ipywidgets import HTML, Button, FileUpload, VBox
 
 from hybrid_nb.core.config import parse, user_file
 from hybrid_nb.core.errors import ConfigConflictError, ConfigError
-from hybrid_nb.notebook.widgets.lines import pane, row, show, title
-from hybrid_nb.notebook.widgets.toml_text import TomlText
+from hybrid_nb.notebook.widgets.providers.lines import pane, row, show, title
+from hybrid_nb.notebook.widgets.providers.toml_text import TomlText
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 MOST = 2**20  # bytes of an uploaded file
 

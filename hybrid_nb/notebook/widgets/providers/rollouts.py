@@ -9,11 +9,11 @@ from ipywidgets import HTML, Button, Dropdown
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.notebook import forms
 from hybrid_nb.notebook.forms import Field
-from hybrid_nb.notebook.widgets.lines import Line, form, row, show, title
+from hybrid_nb.notebook.widgets.providers.lines import Line, form, row, show, title
 from hybrid_nb.notebook.widgets.style import table
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 SHARE = "0 to 100; a higher one later adds users and takes none out"
 BY = (("user", "user"), ("notebook", "notebook"))

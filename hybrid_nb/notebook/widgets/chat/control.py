@@ -11,10 +11,11 @@ from hybrid_nb.core.asking import Asking
 from hybrid_nb.core.types import Image
 from hybrid_nb.notebook.conversation import Attachment, Conversation, ConversationError
 from hybrid_nb.notebook.following import told
-from hybrid_nb.notebook.widgets import chat_attach, chat_news
-from hybrid_nb.notebook.widgets.chat_keep import Keeper
-from hybrid_nb.notebook.widgets.chat_news import News
-from hybrid_nb.notebook.widgets.chat_run import Answering
+from hybrid_nb.notebook.widgets.chat import attach as chat_attach
+from hybrid_nb.notebook.widgets.chat import news as chat_news
+from hybrid_nb.notebook.widgets.chat.keep import Keeper
+from hybrid_nb.notebook.widgets.chat.news import News
+from hybrid_nb.notebook.widgets.chat.run import Answering
 from hybrid_nb.router import Router
 
 AUTO = "auto"

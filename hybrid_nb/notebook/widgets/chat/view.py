@@ -9,9 +9,9 @@ from typing import Any
 import anywidget
 import traitlets
 
-from hybrid_nb.notebook.widgets.chat_news import News
+from hybrid_nb.notebook.widgets.chat.news import News
 
-_STATIC = Path(__file__).parent / "static"
+_STATIC = Path(__file__).parents[1] / "static"
 
 
 class ChatView(anywidget.AnyWidget):

@@ -11,13 +11,13 @@ from ipywidgets import HTML, Button
 
 from hybrid_nb.core.salvage import Flaw
 from hybrid_nb.mending import Broken, look
-from hybrid_nb.notebook.widgets.filing import _wide
-from hybrid_nb.notebook.widgets.lines import pane, row, show, title
+from hybrid_nb.notebook.widgets.providers.filing import _wide
+from hybrid_nb.notebook.widgets.providers.lines import pane, row, show, title
+from hybrid_nb.notebook.widgets.providers.toml_text import TomlText
 from hybrid_nb.notebook.widgets.style import table
-from hybrid_nb.notebook.widgets.toml_text import TomlText
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 AROUND = 2  # lines before and after
 ROWS = 16

@@ -10,11 +10,11 @@ from ipywidgets import VBox
 from hybrid_nb.core.config import BudgetSettings, CacheSettings, RouterSettings
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.notebook import forms, wording
-from hybrid_nb.notebook.widgets.lines import Line, form, title
-from hybrid_nb.notebook.widgets.rollouts import Rollouts
+from hybrid_nb.notebook.widgets.providers.lines import Line, form, title
+from hybrid_nb.notebook.widgets.providers.rollouts import Rollouts
 
 if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.manager import ProviderManager
+    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 PARTS = (
     ("Routing", "router", RouterSettings, wording.ROUTING),

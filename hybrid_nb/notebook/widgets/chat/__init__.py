@@ -1,0 +1,1 @@
+"""The chat: a controller without widgets, two front ends, and the cell that shows them."""

@@ -1,35 +1,56 @@
-"""Pictures of the scenes for README and docs: `python -m tests.journey.pictures OUT_DIR [NAME ...]`."""
+"""Pictures for README and docs: `python -m tests.journey.pictures OUT_DIR [NAME ...]`; every one is to be looked at."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hybrid_nb.sim import Fleet
 from tests.journey.browser import CHROMIUM, NO_BROWSER, chromium
 from tests.journey.lab import Lab, site
 from tests.journey.same_picture import keep
-from tests.journey.scenes import SCENES, photograph
+from tests.journey.scenes import SCENES, THEMES, cast, config, dress, photograph, play
 
-LARGEST, MARGIN = 120_000, 10  # bytes of a picture, pixels around it
+LARGEST, MARGIN = 100_000, 10  # bytes of a picture, pixels around it
+SHARP = 1.5  # pixels of a picture for one of the page
+
+
+@contextmanager
+def stage() -> Iterator[tuple[Lab, Fleet]]:
+    """A JupyterLab with the vendors of the scenes, and a browser that draws finely."""
+    with tempfile.TemporaryDirectory() as folder, Fleet(cast(), seed=7) as fleet, chromium(SHARP) as context:
+        with site(Path(folder)) as running:
+            (Path(folder) / "pictures").mkdir()
+            lab = Lab(running, context, Path(folder) / "pictures")
+            yield lab, fleet
+            print(*lab.close())
+
+
+def widgets(target: Path, names: list[str]) -> None:
+    """NAME_light.png and NAME_dark.png of each widget."""
+    with stage() as (lab, fleet):
+        nb = play(lab, SCENES, fleet, config(fleet))
+        for look in THEMES:
+            dress(nb, look)
+            for number, scene in enumerate(SCENES):
+                if scene.name and (not names or scene.name in names):
+                    put(photograph(nb, SCENES, look, number), target)
+
+
+def put(picture: Path, target: Path) -> None:
+    """In as many colours as fit."""
+    keep(picture, target / picture.name, LARGEST, MARGIN)
+    print(f"{picture.stem}: {(target / picture.name).stat().st_size // 1000} kB")
 
 
 def main(target: Path, names: list[str]) -> None:
-    """Plays the scenes of these names (none: all) and writes NAME.png."""
+    """Makes the pictures of these names (none: all)."""
     if CHROMIUM is None:
         raise SystemExit(NO_BROWSER)
-    scenes = [scene for scene in SCENES if not names or scene.name in names]
-    with tempfile.TemporaryDirectory() as folder, Fleet(seed=7) as fleet, chromium() as context:
-        place = Path(folder)
-        with site(place) as running:
-            for number, scene in enumerate(scenes):
-                pictures = place / f"scene-{number}"
-                pictures.mkdir()
-                lab = Lab(running, context, pictures)
-                keep(photograph(lab, scene, fleet.config()), target / f"{scene.name}.png", LARGEST, MARGIN)
-                troubles = lab.close()
-                print(f"{scene.name}: {(target / f'{scene.name}.png').stat().st_size // 1000} kB", *troubles)
+    widgets(target, names)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,7 @@ def test_the_dashboard_by_keyboard(lab, config, theme):
     board.get_by_label("models").select_option([model_of("openai"), model_of("ollama")])
     board.get_by_role("button", name="Run").press("Enter")
     expect(board.get_by_role("caption").first).to_contain_text("2 answered")
-    board.get_by_role("button", name="Test connection").press("Enter")
-    expect(board.get_by_role("status")).to_contain_text("all three steps went well")
+    expect(board.get_by_role("status")).to_contain_text("Done")
     assert nb.axe(board) == []
     for title in ("Usage", "Health", "Configuration"):
         board.locator("[role=tab][tabindex='0']").focus()

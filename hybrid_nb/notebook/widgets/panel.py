@@ -86,6 +86,13 @@ class Panel(VBox):
         kind, role = ("hnb-say problem", "alert") if problem else ("hnb-say", "status")
         self._status.value = f'<div class="{kind}" role="{role}">{escape(text)}</div>' if text else ""
 
+    def done(self, told: str = "") -> None:
+        """A callback changed something: show it at once, and say what it was."""
+        with self.lock:
+            self.refresh(frozenset({"config"}))
+            self.changed()
+        self.say(told)
+
     def guarded(self, work: Callable[..., Any]) -> Callable[..., None]:
         """A callback whose error is said in the panel, and kept in `trouble`."""
 

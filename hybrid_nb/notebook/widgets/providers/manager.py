@@ -104,13 +104,6 @@ class ProviderManager(Panel):
             text = f"{broken}\n\n{text}"
         return Saved(html, text)
 
-    def done(self, told: str = "") -> None:
-        """A change was made: show it at once, and say what it was."""
-        with self.lock:
-            self.refresh(frozenset({"config"}))
-            self.changed()
-        self.say(told)
-
     # --- editing ------------------------------------------------------------------------------------------------
 
     def edit(self, name: str, wrong_key: str = "") -> None:

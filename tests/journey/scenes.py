@@ -21,23 +21,21 @@ from tests.journey.notebook_page import LIGHT, Notebook
 DARK = "JupyterLab Dark"
 THEMES = {"light": LIGHT, "dark": DARK}
 
-FORMATS = """| format | reads one column | parallel writes | size |
-|---|:---:|:---:|---:|
-| CSV | no | no | 40 GB |
-| **Parquet** | yes | one file each | 9 GB |
-| Zarr | in chunks | yes | 11 GB |
-
-Parquet, unless several jobs write into one array."""
-CONVERT = """```python
+FORMATS = "Parquet: columns are read alone, types are kept, and it takes a fifth of the room."
+CONVERT = r"""```python
 import pandas as pd
 
-frame = pd.read_csv("night_07.csv", parse_dates=["time"])
-frame.to_parquet("night_07.parquet", compression="zstd")
+pd.read_csv("night_07.csv", parse_dates=["time"]).to_parquet("night_07.parquet")
 ```
 
-The ratio is $r = s_{\\text{before}} / s_{\\text{after}}$, and for all $n$ files together
+| file | size | one column is read in |
+|---|---:|---:|
+| `night_07.csv` | 1,310 MB | 11.8 s |
+| `night_07.parquet` | **298 MB** | **0.2 s** |
 
-$$R = \\frac{\\sum_{i=1}^{n} b_i}{\\sum_{i=1}^{n} a_i} \\approx 4.4$$
+The variance over all $n$ nights:
+
+$$\sigma_r^2 = \frac{1}{n-1} \sum_{i=1}^{n} (r_i - \bar{r})^2$$
 """
 BRIEF = {
     "simulated-gpt": "Parquet: columns are read alone, types are kept, and every tool opens it.",
@@ -136,7 +134,7 @@ KNOCK = "for _ in range(2): await ask('sim-gemini/simulated-gemini', 10, 'survey
 CHAT = "chat = hnb.ChatCell(system='You advise astronomers.')\nchat"
 QUESTIONS = (
     ("sim-anthropic/simulated-claude", "I have 40 GB of CSV from a telescope. Which format should it move to?"),
-    ("sim-openai/simulated-gpt", "Show me how to convert one file, and what a compression ratio is."),
+    ("sim-openai/simulated-gpt", "Show me how to convert one file, and what it saves."),
 )
 COMPARED = "simulated-gpt simulated-claude simulated-llama"
 COMPARE = f"%%llm_compare {COMPARED}\nIn one sentence: which file format for 40 GB of measurements?"

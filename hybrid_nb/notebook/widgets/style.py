@@ -32,7 +32,7 @@ SHEET = f"""
   vertical-align: top; overflow-wrap: anywhere; }}
 .hnb-body th {{ font-weight: 600; white-space: nowrap; }}
 .hnb-body td.num, .hnb-body th.num {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;
-  padding-right: 20px; }}
+  padding-right: 14px; }}
 .hnb-body tr > .num:last-child {{ padding-right: 8px; }}
 .hnb-body .word {{ white-space: nowrap; }}
 .hnb-body progress {{ width: 100%; min-width: 60px; height: 10px; accent-color: {ACCENT}; }}
@@ -49,7 +49,8 @@ SHEET = f"""
 .hnb .hnb-live td, .hnb .hnb-live th {{ overflow-wrap: break-word; max-width: 30em; }}
 .hnb .hnb-live th:first-child {{ position: sticky; left: 0; background: {BACK}; max-width: 12em; min-width: 5em;
   white-space: normal; }}
-.hnb .hnb-live .long {{ display: inline-block; min-width: 14em; }}
+.hnb .hnb-live .long {{ display: inline-block; min-width: 12em; }}
+.hnb .hnb-live .middling {{ display: inline-block; min-width: 10.5em; }}
 .hnb .widget-tab > .widget-tab-contents {{ background: {BACK}; padding: 8px; }}
 .hnb .widget-tab > .widget-tab-bar .lm-TabBar-content, .hnb .widget-tab > .p-TabBar .p-TabBar-content {{
   flex-wrap: wrap; }}
@@ -62,7 +63,7 @@ SHEET = f"""
 .hnb .widget-toggle-button.mod-active {{ font-weight: 600; box-shadow: inset 0 -3px {ACCENT}; }}
 .hnb button:focus-visible, .hnb input:focus-visible, .hnb select:focus-visible, .hnb textarea:focus-visible {{
   outline: 2px solid {ACCENT}; outline-offset: 1px; }}
-@media (min-width: 601px) {{ .hnb .hnb-live th:first-child {{ white-space: nowrap; max-width: 24em; }} }}
+@media (min-width: 601px) {{ .hnb .hnb-live th:first-child {{ min-width: 8.5em; max-width: 16em; }} }}
 @media (max-width: 600px) {{ .hnb .widget-inline-hbox, .hnb .widget-text, .hnb .widget-dropdown {{ width: 100%; }} }}
 """
 

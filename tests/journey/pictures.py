@@ -1,4 +1,7 @@
-"""Pictures for README and docs: `python -m tests.journey.pictures OUT_DIR [NAME ...]`; every one is to be looked at."""
+"""Pictures for README and docs: `python -m tests.journey.pictures OUT_DIR [widgets] [first_five]`.
+
+Look at every one before it is committed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hybrid_nb.sim import Fleet
+from tests.journey import first_five as first
 from tests.journey.browser import CHROMIUM, NO_BROWSER, chromium
 from tests.journey.lab import Lab, site
 from tests.journey.same_picture import keep
@@ -21,23 +25,37 @@ SHARP = 1.5  # pixels of a picture for one of the page
 @contextmanager
 def stage() -> Iterator[tuple[Lab, Fleet]]:
     """A JupyterLab with the vendors of the scenes, and a browser that draws finely."""
-    with tempfile.TemporaryDirectory() as folder, Fleet(cast(), seed=7) as fleet, chromium(SHARP) as context:
-        with site(Path(folder)) as running:
-            (Path(folder) / "pictures").mkdir()
-            lab = Lab(running, context, Path(folder) / "pictures")
-            yield lab, fleet
-            print(*lab.close())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Fleet(cast(), seed=7) as fleet,
+        chromium(SHARP) as context,
+        site(Path(folder)) as running,
+    ):
+        (Path(folder) / "pictures").mkdir()
+        lab = Lab(running, context, Path(folder) / "pictures")
+        yield lab, fleet
+        print(*lab.close())
 
 
-def widgets(target: Path, names: list[str]) -> None:
+def widgets(target: Path) -> None:
     """NAME_light.png and NAME_dark.png of each widget."""
     with stage() as (lab, fleet):
-        nb = play(lab, SCENES, fleet, config(fleet))
+        nb = [nb for nb, _ in play(lab, SCENES, fleet, config(fleet))][-1]
         for look in THEMES:
             dress(nb, look)
             for number, scene in enumerate(SCENES):
-                if scene.name and (not names or scene.name in names):
-                    put(photograph(nb, SCENES, look, number), target)
+                if scene.name:
+                    put(photograph(nb, scene, number, look), target)
+
+
+def first_five(target: Path) -> None:
+    """first_1_demo.png and so on, each as its scene was played."""
+    with stage() as (lab, fleet):
+        put(first.demo(lab.context, lab.pictures), target)
+        for nb, number in play(lab, first.FIRST, fleet, first.settings(config(fleet))):
+            if first.FIRST[number].name:
+                dress(nb, "light")
+                put(photograph(nb, first.FIRST[number], number), target)
 
 
 def put(picture: Path, target: Path) -> None:
@@ -46,11 +64,15 @@ def put(picture: Path, target: Path) -> None:
     print(f"{picture.stem}: {(target / picture.name).stat().st_size // 1000} kB")
 
 
-def main(target: Path, names: list[str]) -> None:
-    """Makes the pictures of these names (none: all)."""
+PARTS = {"widgets": widgets, "first_five": first_five}
+
+
+def main(target: Path, parts: list[str]) -> None:
+    """Makes these parts (none: all)."""
     if CHROMIUM is None:
         raise SystemExit(NO_BROWSER)
-    widgets(target, names)
+    for part in parts or PARTS:
+        PARTS[part](target)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ takes time. What the models say is written here, so that the pictures show table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,33 +68,40 @@ def config(fleet: Fleet) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Scene:
-    """A cell, and what a user does in its output. Without a name it only prepares; `cell` is in the picture, too, where
-    `whole` says so.
+    """A cell, and what a user does in its output. Without a name it only prepares. `cells`: so many of the cells that
+    end with this one are in the picture; 0: its output alone.
     """
 
     name: str
     cell: str
     act: Callable[[Notebook, Any, Fleet], Any] | None = None
-    whole: bool = False
+    cells: int = 0
 
 
-def play(lab: Lab, scenes: Sequence[Scene], fleet: Fleet, settings: dict[str, Any]) -> Notebook:
-    """A notebook in which all of them have been played."""
+def play(lab: Lab, scenes: Sequence[Scene], fleet: Fleet, settings: dict[str, Any]) -> Iterator[tuple[Notebook, int]]:
+    """Plays them in one notebook; tells the number of each when it was played."""
     nb = lab.notebook([scene.cell for scene in scenes], config=settings, name="scenes")
     for number, scene in enumerate(scenes):
         output = nb.run(number)
         if scene.act is not None:
             scene.act(nb, output, fleet)
-    nb.wait_idle()
-    assert nb.errors() == [], nb.errors()
-    return nb
+        nb.wait_idle()
+        assert nb.errors() == [], nb.errors()
+        yield nb, number
 
 
-def photograph(nb: Notebook, scenes: Sequence[Scene], look: str, number: int) -> Path:
-    """One scene's picture. The page has the theme already, see `dress`."""
-    shown = nb.output(number).locator(".jp-OutputArea-output:visible").first
-    part = nb.cell(number) if scenes[number].whole else shown
-    return nb.screenshot(f"{scenes[number].name}_{look}", part)
+def photograph(nb: Notebook, scene: Scene, number: int, look: str = "") -> Path:
+    """One scene's picture, as the page is now."""
+    name = f"{scene.name}_{look}" if look else scene.name
+    if scene.cells == 0:
+        return nb.screenshot(name, nb.output(number).locator(".jp-OutputArea-output:visible").first)
+    first, last = nb.cell(number + 1 - scene.cells), nb.cell(number)
+    first.evaluate("cell => cell.scrollIntoView({ block: 'start' })")
+    above, below = first.bounding_box(), last.bounding_box()
+    clip = {**above, "height": below["y"] + below["height"] - above["y"]}
+    path = nb.pictures / f"{name}.png"
+    nb.page.screenshot(path=path, clip=clip, animations="disabled", caret="hide")
+    return path
 
 
 def dress(nb: Notebook, look: str) -> None:

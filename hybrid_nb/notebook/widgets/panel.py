@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 from ipywidgets import HTML, Layout, VBox, Widget
 
 from hybrid_nb.core.errors import HybridNbError
+from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.display import is_static
 from hybrid_nb.notebook.feed import feed_of
 from hybrid_nb.notebook.widgets import places, subshells
@@ -181,7 +182,7 @@ class Panel(VBox):
 
     def _saved_bundle(self) -> dict[str, str]:
         found = Saved(f"<p>{escape(CLOSED)}</p>", CLOSED) if self.router.closed else self.saved()
-        html = f'<div class="hnb-saved-{self._number}" style="color:{TEXT}">{found.html}</div>'
+        html = f'<div class="hnb-saved-{self._number} {NO_MATHS}" style="color:{TEXT}">{found.html}</div>'
         return {"text/html": html, "text/plain": found.text}
 
     # --- showing ------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def _fill_form(nb: Notebook, output: Any, fleet: Fleet) -> None:
         "Models": "simulated-qwen",
     }.items():
         output.get_by_label(label, exact=True).fill(text)
-    output.get_by_label("Where", exact=True).select_option("LAN")
+    output.get_by_label("Where", exact=True).select_option("LAN: a machine nearby")
 
 
 def _add_and_ask(nb: Notebook, output: Any, fleet: Fleet) -> None:

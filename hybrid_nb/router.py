@@ -87,7 +87,7 @@ class Router:
 
     def __init__(self, config: mending.Config = None, *, lenient: bool = False) -> None:
         loaded, broken = mending.load(config, os.environ) if lenient else (setup.load(config, os.environ), None)
-        settings, self.path, bare, self._borrowed = loaded
+        settings, path, bare, self._borrowed = loaded
         self._named = config is not None
         found = [setup.build(item, os.environ) for item in settings.provider]
         replays = settings.cache.mode == "replay"  # which needs no provider, and reads no network
@@ -97,7 +97,7 @@ class Router:
         self._lock = threading.RLock()
         self._news = News()
         self._history = changing.History()
-        self._file = File(self.path, setup.own(settings, self._borrowed), broken)
+        self._file = File(path, setup.own(settings, self._borrowed), broken)
         self._state = make_state(settings, found)
         self._health = Health()
         self._latency = Latency()
@@ -738,6 +738,11 @@ class Router:
     def conversations(self) -> Conversations:
         """The conversations that are kept by name in the ledger's file."""
         return Conversations(self._ledger)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the configuration came from or was saved to; None: it is in no file."""
+        return self._file.path
 
     @property
     def closed(self) -> bool:

@@ -199,6 +199,12 @@ class Panel(VBox):
             self._sent = self._saved_bundle()
             self._handle = display(self._sent, raw=True, display_id=not is_static() or None)
 
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """For whoever shows it by its own means: the widget, and its saved form where widgets cannot be shown."""
+        with self.lock:
+            found: dict[str, Any] = {**super()._repr_mimebundle_(*args, **kwargs), **self._saved_bundle()}
+        return found
+
     def __repr__(self) -> str:
         if not hasattr(self, "router"):
             return f"{type(self).__name__}(not made)"

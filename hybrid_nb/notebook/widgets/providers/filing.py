@@ -51,6 +51,8 @@ class FileBar:
 
     def _words(self, changes: list[str]) -> str:
         where = escape(str(self.path))
+        if not changes and self._router.path is None:
+            return f'<div class="hnb-help">This came from no file; Save writes it to {where}.</div>'
         if not changes:
             return f'<div class="hnb-help">File: {where}. All changes are saved.</div>'
         many = f"{len(changes)} unsaved change{'s' if len(changes) > 1 else ''}"

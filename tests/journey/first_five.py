@@ -28,7 +28,7 @@ def demo(context: Any, folder: Path) -> Path:
             page.set_viewport_size(WINDOW)
             page.goto(address)
             page.wait_for_selector("text=Python 3 (ipykernel)", timeout=60_000)
-            page.wait_for_selector(".jp-Notebook img, .jp-RenderedMarkdown table, .jp-RenderedHTMLCommon table")
+            page.wait_for_selector(".jp-DirListing-item")
             page.screenshot(path=path, animations="disabled", caret="hide")
             page.close()
         finally:

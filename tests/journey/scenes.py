@@ -115,6 +115,7 @@ def dress(nb: Notebook, look: str) -> None:
 MASK = r"""part => {
     const texts = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
+        if (texts.currentNode.parentElement.tagName === 'STYLE') continue;
         const plain = texts.currentNode.textContent.replace(/[0-9]/g, '0');
         if (plain !== texts.currentNode.textContent) texts.currentNode.textContent = plain;
     }

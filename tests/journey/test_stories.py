@@ -24,6 +24,10 @@ TABS = ("Providers", "Chat", "Testing", "Usage", "Health", "Configuration")
 REFUSED = "Raise the budget in hnb.ProviderManager() or the settings, or wait until it resets."
 
 
+PRICED = "from IPython.display import HTML\nfrom hybrid_nb.compare import beside, card\n"
+PRICED += "HTML(beside([card('a/m', 'It went from $5 to $10.')]))"
+
+
 class Chat:
     """A chat in some part of the page, as a person uses it."""
 
@@ -132,7 +136,7 @@ def test_a_day(lab, fleet):
 
 
 def test_from_cell_to_answer_without_the_mouse(lab, fleet):
-    nb = lab.notebook(["", "1"], config=fleet.config())
+    nb = lab.notebook(["", PRICED], config=fleet.config())
     keys = nb.page.keyboard
     keys.press("Enter")  # into the cell
     keys.type("import hybrid_nb as hnb; hnb.ChatCell()")
@@ -150,6 +154,7 @@ def test_from_cell_to_answer_without_the_mouse(lab, fleet):
     assert nb.focused() == "textarea: Message"
     keys.press("Shift+Tab")
     assert nb.focused() != "textarea: Message"  # there is a way out
+    expect(nb.run(1)).to_contain_text("from $5 to $10")  # which a notebook would take for maths
 
 
 WIDER = "parts => parts.map(p => p.getBoundingClientRect()).filter(r => r.width > 0 && r.right > 481).length"

@@ -163,8 +163,8 @@ class Chat:
             self._now_asking,
             lambda fields: self._ended(number, fields),
         )
+        running.start()  # before anything that may fail, so that an answer that is on its way always ends
         self._show(asked)
-        running.start()
 
     def _now_asking(self, asking: Asking) -> None:
         with self.lock:
@@ -182,9 +182,15 @@ class Chat:
             known = {} if self._asking is None else self._asking.target._asdict()
             self.conversation = self.conversation.finished(number, **{**known, **_known(fields)})
             self._answering = self._text = self._asking = None
+        try:
+            self._tell_end(number)
+        finally:
+            self._keep()  # whatever the page does
+
+    def _tell_end(self, number: int) -> None:
+        with self.lock:
             self.front.tell({"do": "turn", "turn": chat_news.shown(self.conversation, self.conversation.turn(number))})
             self.front.tell(self.state())
-        self._keep()
 
     def stop(self) -> None:
         """End the answer that is on its way; what came is kept. Nothing when there is none."""

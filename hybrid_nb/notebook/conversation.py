@@ -24,7 +24,7 @@ class ConversationError(ValueError):
 
 
 def whole(text: str) -> str:
-    """The text with U+FFFD for halves of characters (lone surrogates), which neither a page, a file nor a wire takes."""
+    """The text with U+FFFD for halves of characters (lone surrogates): no page, file or wire takes them."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

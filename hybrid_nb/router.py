@@ -737,6 +737,7 @@ class Router:
     @property
     def conversations(self) -> Conversations:
         """The conversations that are kept by name in the ledger's file."""
+        self._check_open()
         return Conversations(self._ledger)
 
     @property

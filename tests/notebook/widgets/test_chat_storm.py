@@ -193,3 +193,34 @@ def test_a_front_end_that_fails_leaves_no_answer_on_its_way_for_ever(router, uns
     at_rest(chat)
     kept = Keeper(router.conversations, "gone").load()
     assert [turn.status for turn in kept.turns if turn.role == "assistant"][-1] == "done"
+
+
+class Interrupting(Strict):
+    """A front end during whose messages the kernel is interrupted."""
+
+    after = 0
+
+    def tell(self, news) -> None:
+        super().tell(news)
+        if self.after:
+            self.after -= 1
+            if not self.after and threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+def test_an_interrupt_in_the_middle_of_a_click_leaves_the_chat_in_order(router, fleet, unseen, after):
+    fleet["openai"].set(tokens_per_second=50, chunk_tokens=1)
+    chat = Chat(router, Interrupting(), dict)
+    chat.set_model("openai/simulated-openai")
+    chat.front.after = after
+    with contextlib.suppress(KeyboardInterrupt):
+        chat_intents.handle(chat, {"ask": "send", "text": "what is 6 * 7?", "n": 1})
+    at_rest(chat)
+    is_sound(chat)
+    assert unseen == []
+    chat.front.after = 0
+    fleet["openai"].set(tokens_per_second=float("inf"))
+    chat_intents.handle(chat, {"ask": "send", "text": "and 6 * 8?", "n": 2})
+    at_rest(chat)
+    assert chat.conversation.path[-1].status == "done"

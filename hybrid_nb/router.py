@@ -250,8 +250,8 @@ class Router:
             raise OptionValueError("compare needs at least one model: models=['provider/model', ...]")
         return names, [self._prepared(prompt, {**options, "model": name}) for name in names]
 
-    def _contest_streams(self, prompt: Any, models: Sequence[str] | None, **options: Any) -> list[tuple[str, Stream]]:
-        """A comparison's calls as streams under way, for %%llm_compare to draw."""
+    def compare_streams(self, prompt: Any, models: Sequence[str] | None, **options: Any) -> list[tuple[str, Stream]]:
+        """The calls of compare() as (model, stream under way) each; for what draws them while they come."""
         names, prepared = self._contest(prompt, models, options)
         return [(n, Stream(functools.partial(self._run, p))) for n, p in zip(names, prepared, strict=True)]
 
@@ -681,6 +681,7 @@ class Router:
     @property
     def conversations(self) -> Conversations:
         """The conversations that are kept by name in the ledger's file."""
+        self._check_open()
         return Conversations(self._ledger)
 
     @property

@@ -82,11 +82,11 @@ def test_every_call_has_its_own_progress(router, fleet):
 def test_a_call_that_is_recorded_is_told_too_and_a_replay_asks_nobody(fleet, make_router, tmp_path):
     cache = {"path": str(tmp_path / "cassette.jsonl")}
     router = make_router({**fleet.config(), "cache": {"mode": "record", **cache}})
-    calls = router._contest_streams("What is 6 * 7?", None)
+    calls = router.compare_streams("What is 6 * 7?", None)
     assert [str(stream.reply.route.chosen) for _, stream in calls] == [name for name, _ in calls]
     assert len({stream.asking.target.provider for _, stream in calls}) == len(calls) == 4
     replayed = make_router({"provider": [], "cache": {"mode": "replay", **cache}})
-    again = replayed._contest_streams("What is 6 * 7?", None)
+    again = replayed.compare_streams("What is 6 * 7?", None)
     assert [(name, stream.reply.text) for name, stream in again] == [(n, s.reply.text) for n, s in calls]
     assert [side.reply.text for side in replayed.compare("What is 6 * 7?")] == [s.reply.text for _, s in calls]
     assert again[0][1].asking is None

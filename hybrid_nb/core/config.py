@@ -18,6 +18,7 @@ from hybrid_nb.core.errors import ConfigError, Mistake
 from hybrid_nb.core.types import CacheMode
 
 FILE_NAME = "hybrid_nb.toml"
+LARGEST, SMALLEST = 12, 18  # digits of an amount before and after the point, at most
 NO_LIMIT = "none"  # in a file, which has no other word for it
 Strategy = Literal[
     "tiered", "priority", "round-robin", "weighted", "least-connections", "lowest-latency", "health", "cheapest"
@@ -27,6 +28,15 @@ Mode = Literal["local-only", "local-first", "cloud-first", "cloud-only"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _amount(amount: Decimal | None) -> Decimal | None:
+    """What can be counted with: sums of it neither overflow nor take long to write."""
+    if not amount:
+        return None if amount is None else Decimal(0)
+    if not -SMALLEST <= amount.adjusted() <= LARGEST:
+        raise ValueError(f"must be 0, or from 1e-{SMALLEST} to below 1e{LARGEST + 1}")
+    return amount
 
 
 class RouterSettings(_Section):
@@ -78,6 +88,8 @@ class BudgetSettings(_Section):
     def _unlimited(cls, limit: Any) -> Any:
         return None if limit == NO_LIMIT else limit
 
+    _countable = field_validator("daily_usd", "monthly_usd")(_amount)
+
 
 class LedgerSettings(_Section):
     """[ledger]: where calls are kept; None is ledger.db in the user's data folder."""
@@ -111,6 +123,8 @@ class PriceSettings(_Section):
     output: Decimal | None = Field(None, ge=0)
     cached: Decimal | None = Field(None, ge=0)
     cache_write: Decimal | None = Field(None, ge=0)
+
+    _countable = field_validator("input", "output", "cached", "cache_write")(_amount)
 
 
 def _web(url: str | None) -> str | None:
@@ -168,6 +182,7 @@ class ProviderSettings(_Section):
     endpoints: tuple[EndpointSettings, ...] = ()
 
     _url = field_validator("base_url")(_web)
+    _countable = field_validator("cost_multiplier")(_amount)
 
 
 class RolloutSettings(_Section):

@@ -8,6 +8,7 @@ that no stream waits for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -370,22 +371,30 @@ class Ledger:
             return
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a read query."""
+        """The rows of a read query. Raises ConfigError."""
         self._here()
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
+        try:
+            with self._lock:
+                return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: sqlite3.Error) -> ConfigError:
+        return ConfigError(
+            f"ledger {self.path}: cannot be read ({error}); if it was moved or deleted, make a new hybrid_nb.Router()"
+        )
 
     def sums(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query that reads very many: over a connection of its own, as nobody may write meanwhile over
-        the other one, and so no call could end."""
+        the other one, and so no call could end. Raises ConfigError."""
         if self.path == ":memory:":
             return self.rows(query, values)
         place = f"{Path(self.path).absolute().as_uri()}?mode=rw"  # which makes no file where there is none
-        db = sqlite3.connect(place, timeout=LOCK_PATIENCE, uri=True)
         try:
-            return db.execute(query, values).fetchall()
-        finally:
-            db.close()
+            with contextlib.closing(sqlite3.connect(place, timeout=LOCK_PATIENCE, uri=True)) as db:
+                return db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from None
 
     def calls(self, since: float | None) -> list[tuple[Any, ...]]:
         """Calls since a unix time, oldest first, in CALL_COLUMNS; cost in dollars."""

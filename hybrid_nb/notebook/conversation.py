@@ -23,12 +23,21 @@ class ConversationError(ValueError):
     """What was asked for makes no sense here; the message says why."""
 
 
+def whole(text: str) -> str:
+    """The text with U+FFFD for halves of characters (lone surrogates): no page, file or wire takes them."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A table or text that goes with a turn, as Markdown."""
 
     name: str
     text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", whole(self.name))
+        object.__setattr__(self, "text", whole(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,9 @@ class Turn:
     footer: str = ""
     error: str = ""
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", whole(self.text))
 
     @property
     def who(self) -> str:
@@ -258,6 +270,7 @@ class Conversation:
 
     def with_system(self, text: str) -> Conversation:
         """Another system prompt, from the next answer on."""
+        text = whole(text)
         return self if text == self.view.system else self._viewed(self.view._replace(system=text))
 
     def undo(self) -> Conversation:

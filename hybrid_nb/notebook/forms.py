@@ -21,6 +21,7 @@ from hybrid_nb.core.provider import Vendor
 from hybrid_nb.notebook.wording import PROVIDER, TIER_WORDS, Words
 
 Kind = Literal["text", "whole", "number", "yes-no", "choice", "list", "prices", "contexts"]
+MOST_DIGITS = 30  # of a number, before and after the point
 _PRICE_KEYS = ("input", "output", "cached", "cache_write")
 
 
@@ -161,7 +162,7 @@ def _number(text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError("must be a number, such as 0.5") from None
-    if not value.is_finite():
+    if not value.is_finite() or abs(value.adjusted()) > MOST_DIGITS:  # written out it would fill the memory
         raise ValueError("must be a number, such as 0.5")
     return value
 

@@ -199,7 +199,7 @@ class LlmMagics(Magics):
                 comparison = self.router.compare(prompt, models, **options)
                 display(comparison)
                 return comparison
-            board = SideBySide(self.router._contest_streams(prompt, models, **options))
+            board = SideBySide(self.router.compare_streams(prompt, models, **options))
             return board.run(prompt)
         except HybridNbError as error:
             self.last = error

@@ -74,15 +74,15 @@ def _opening(text: str, at: int) -> str | None:
     return next((mark for mark in _OPEN if text.startswith(mark, at)), None)
 
 
-def _closing(text: str, at: int, mark: str) -> int:
-    """Where the formula that opens at `at` is closed; -1: nowhere.
+def _closing(text: str, at: int, most: int, mark: str) -> int:
+    """Where the formula that opens at `at` is closed, before `most`; -1: nowhere.
 
     A single dollar opens before no space, and the next one closes after no space and before no digit: "$5 and $10" are
     sums.
     """
-    place = text.find(_OPEN[mark], at)
+    place = text.find(_OPEN[mark], at, most)
     while mark == "$" and place > 0 and text[place - 1] == "\\":
-        place = text.find("$", place + 1)
+        place = text.find("$", place + 1, most)
     if place < 0 or not text[at:place].strip():
         return -1
     spaced = text[at].isspace() or text[place - 1].isspace() or text[place + 1 : place + 2].isdigit()
@@ -95,7 +95,7 @@ def inline(state: Any, silent: bool) -> bool:
     if mark is None:
         return False
     start = state.pos + len(mark)
-    end = _closing(state.src[: state.posMax], start, mark)
+    end = _closing(state.src, start, state.posMax, mark)
     if end < 0:
         return False
     if not silent:
@@ -105,24 +105,38 @@ def inline(state: Any, silent: bool) -> bool:
     return True
 
 
+def _rest_of_line(text: str, at: int) -> str:
+    end = text.find("\n", at)
+    return text[at : end if end >= 0 else len(text)].strip()
+
+
+def _last_line(state: Any, first: int, last: int, at: int) -> int:
+    """The line of this place (-1: none), or the last one before that is still in the same list item or quotation."""
+    line = first
+    while (at < 0 or state.eMarks[line] <= at) and line + 1 < last and state.sCount[line + 1] >= state.blkIndent:
+        line += 1
+    return line
+
+
 def block(state: Any, first: int, last: int, silent: bool) -> bool:
     """A rule of markdown-it: a formula that begins a line and may have empty lines in it.
 
     While the text grows (env["growing"]) one that is not closed yet goes on to the end.
     """
-    begin, end = state.bMarks[first] + state.tShift[first], state.eMarks[first]
+    begin, growing = state.bMarks[first] + state.tShift[first], state.env.get("growing")
     mark = state.src[begin : begin + 2]
     if mark not in ("$$", "\\[") or state.is_code_block(first):
         return False
-    close, line = _OPEN[mark], first
-    at = state.src.find(close, begin + 2, end)
-    while at < 0 and line + 1 < last and state.sCount[line + 1] >= state.blkIndent:
-        line += 1
-        at = state.src.find(close, state.bMarks[line], state.eMarks[line])
-    if at < 0 and not state.env.get("growing"):
+    at = state.src.find(_OPEN[mark], begin + 2, state.eMarks[last - 1])
+    if at < 0 and not growing:
         return False
-    if at >= 0 and state.src[at + 2 : state.eMarks[line]].strip():  # more text in its line: a formula in a paragraph
+    if at >= 0 and _rest_of_line(state.src, at + 2):  # more text in its line: a formula in a paragraph
         return False
+    line = _last_line(state, first, last, at)
+    if at >= state.eMarks[line]:  # what it stands in ends before
+        if not growing:
+            return False
+        at = -1
     if not silent:
         token = state.push("maths", "", 0)
         token.content, token.markup = state.src[begin + 2 : at if at >= 0 else len(state.src)].strip(), mark

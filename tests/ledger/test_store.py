@@ -25,6 +25,7 @@ from hybrid_nb.ledger.budget import Budget, limits_of
 from hybrid_nb.ledger.entries import PICO
 from hybrid_nb.ledger.store import SCHEMA_VERSION, Ledger
 from hybrid_nb.portal import portal
+from hybrid_nb.router import Router
 from tests.conftest import MakeRouter, at
 from tests.faults.raw_server import RawServer, answer, said
 
@@ -305,3 +306,17 @@ def test_a_reservation_and_its_settlement_in_one_turn(path: Path) -> None:
         return found[0]
 
     assert portal().run(work()) == (60, 0)
+
+
+def test_a_ledger_that_was_deleted_under_us_is_told_in_a_sentence(tmp_path: Path, router: Router) -> None:
+    router.chat("hi")
+    for file in tmp_path.glob("ledger.db*"):
+        file.unlink()
+    with pytest.raises(ConfigError, match=r"ledger\.db: cannot be read .*make a new hybrid_nb\.Router"):
+        router.costs()
+
+
+def test_a_closed_router_keeps_no_conversations(router: Router) -> None:
+    router.close()
+    with pytest.raises(ConfigError, match="this router is closed"):
+        router.conversations.names()

@@ -144,3 +144,25 @@ def test_every_kind_can_be_chosen_by_its_title():
     assert found[0] == ("Anthropic", "anthropic")
     assert found[-1] == ("Any OpenAI-compatible endpoint", "custom")
     assert {kind for _, kind in found} == {v.type for v in vendors()}
+
+
+@pytest.mark.parametrize("text", ["1e99999999", "1e-999999999", "0e-999999999", "inf", "nan"])
+def test_a_number_that_would_fill_the_memory_is_refused(text):
+    with pytest.raises(ValueError, match="must be a number"):
+        forms.to_value(field("number"), text)
+
+
+@pytest.mark.parametrize("name", ["daily_usd", "monthly_usd"])
+@pytest.mark.parametrize("amount", ["1e999", "1e99999999", "1e-999999999"])
+def test_a_budget_that_cannot_be_counted_is_refused_at_its_field(name, amount):
+    with pytest.raises(ConfigError, match="1e-18 to below 1e13") as caught:
+        validate({"budget": {name: amount}}, "the form")
+    assert name in forms.mistakes(caught.value, [name])
+
+
+def test_a_price_that_cannot_be_counted_is_refused():
+    item = {"name": "a", "type": "openai", "prices": {"m": {"input": "1e999999"}}}
+    with pytest.raises(ConfigError, match=r"prices.*1e13"):
+        validate({"provider": [item]}, "the form")
+    with pytest.raises(ConfigError, match="cost_multiplier"):
+        validate({"provider": [{"name": "a", "type": "openai", "cost_multiplier": "1e99"}]}, "the form")

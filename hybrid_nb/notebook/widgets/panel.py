@@ -106,6 +106,9 @@ class Panel(VBox):
                     work(*arguments, **named)
             except Exception as error:
                 self.tell(error)
+            except KeyboardInterrupt:
+                self.say("stopped by an interrupt of the kernel; look at what is done, and do the rest again", True)
+                raise
 
         return run
 

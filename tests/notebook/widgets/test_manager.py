@@ -397,6 +397,17 @@ def test_a_key_is_nowhere_but_where_it_is_kept(ring, file, open_manager, caplog,
     assert "keyring:anthropic-2" in file.read_text()
 
 
+def test_no_message_with_a_key_is_logged(manager, caplog):
+    caplog.set_level(logging.DEBUG)
+    form = adding(manager, "anthropic")
+    manager.toggles["Import, export"].value = True
+    for widget in (form.key.typed, manager.exchange.text, form.lines["name"].input):
+        data = {"method": "update", "state": {"value": f'api_key = "{KEY}"'}, "buffer_paths": []}
+        widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
+    logged = [record.args[0] for record in caplog.records if KEY in record.getMessage()]
+    assert logged == [form.lines["name"].input.model_id]  # what was typed elsewhere is logged, where that is wanted
+
+
 @pytest.mark.parametrize(("typed", "told"), [("a\nb", "line break"), ("“abc”", "no key has"), ("   ", "empty")])
 def test_what_is_no_key_is_told_at_its_field(ring, manager, typed, told):
     manager.list.edit.click()

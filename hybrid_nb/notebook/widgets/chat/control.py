@@ -157,14 +157,15 @@ class Chat:
             raise ConversationError("there is nothing to answer")
         text = self._text = chat_news.Text(number)
         self._asking = None
-        running = self._answering = Answering(
+        old, self.conversation = self.conversation, asked
+        self._answering = Answering(
             lambda: self.router.stream(messages, model=answer.asked),
             lambda first, parts: self._grown(text, first, parts),
             self._now_asking,
             lambda fields: self._ended(number, fields),
         )
-        self._show(asked)
-        running.start()
+        self._answering.start()  # before anything that may fail, so that an answer that is on its way always ends
+        self._tell_change(old)
 
     def _now_asking(self, asking: Asking) -> None:
         with self.lock:
@@ -182,9 +183,15 @@ class Chat:
             known = {} if self._asking is None else self._asking.target._asdict()
             self.conversation = self.conversation.finished(number, **{**known, **_known(fields)})
             self._answering = self._text = self._asking = None
+        try:
+            self._tell_end(number)
+        finally:
+            self._keep()  # whatever the page does
+
+    def _tell_end(self, number: int) -> None:
+        with self.lock:
             self.front.tell({"do": "turn", "turn": chat_news.shown(self.conversation, self.conversation.turn(number))})
             self.front.tell(self.state())
-        self._keep()
 
     def stop(self) -> None:
         """End the answer that is on its way; what came is kept. Nothing when there is none."""
@@ -197,6 +204,10 @@ class Chat:
     def _show(self, new: Conversation) -> None:
         """Make it the conversation, and tell what differs."""
         old, self.conversation = self.conversation, new
+        self._tell_change(old)
+
+    def _tell_change(self, old: Conversation) -> None:
+        new = self.conversation
         same = chat_news.differs(old, new)
         if same < len(new.path) or len(old.path) != len(new.path):
             self.front.tell(chat_news.turns(new, same))

@@ -64,6 +64,10 @@ def handle(chat: Chat, asked: Any, buffers: Sequence[Any] = ()) -> None:
         refused(chat, asked, " ".join(str(error).split()))
     except HybridNbError as error:
         refused(chat, asked, f"{chat_errors.told(error)} {chat_errors.advice(error)}")
+    except KeyboardInterrupt:  # in the middle of anything: what was begun is stopped, and the page told what is true
+        chat.stop()
+        chat.hello()
+        chat.say("stopped by an interrupt of the kernel", problem=True)
     except Exception as error:
         log.exception("the chat was asked to %s", asked["ask"])
         refused(chat, asked, f"{chat_errors.told(error)} {chat_errors.advice(error)}")

@@ -81,6 +81,8 @@ class Answering:
             fields = chat_errors.record(error)
         try:
             self._ended(fields)
+        except Exception:  # the page cannot be told
+            log.exception("the end of an answer of the chat")
         finally:
             self.done.set()
 

@@ -13,6 +13,7 @@ from hybrid_nb.core.errors import ConfigConflictError, ConfigError
 from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers.lines import pane, row, show, title
 from hybrid_nb.notebook.widgets.providers.toml_text import TomlText
+from hybrid_nb.notebook.widgets.unlogged import unlogged
 
 MOST = 2**20  # bytes of an uploaded file
 
@@ -94,6 +95,7 @@ class Exchange:
         self.reload = Button(description="Reload the file", tooltip="What is not saved is lost; undo brings it back")
         self.reload.on_click(panel.guarded(lambda _: self._reload()))
         self.upload = FileUpload(accept=".toml", description="Choose a file", layout={"width": "auto"})
+        unlogged(self.upload)
         self.upload.observe(lambda change: self._uploaded(change["new"]), "value")
         self.text = TomlText(description="TOML to import", rows=6, layout={"width": "auto"})
         self.use = Button(description="Use it", tooltip="At once, in place of what is in force; it can be undone")

@@ -12,6 +12,7 @@ from traitlets import Unicode
 from hybrid_nb import keys
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.provider import Vendor
+from hybrid_nb.notebook.widgets.unlogged import unlogged
 
 KEPT = (("the system's keyring, for good", "keyring"), ("this kernel, until it ends", "environment"))
 NO_KEYRING = "pip install 'hybrid-nb[keyring]' keeps keys for good, where the system has a keyring"
@@ -31,6 +32,7 @@ class KeyEntry(VBox):
     def __init__(self, heard: Callable[[keys.Key], None], tell: Callable[[BaseException], None]) -> None:
         self._heard, self._tell = heard, tell
         self.typed = Secret(description="Key", continuous_update=False, layout={"width": "auto"})
+        unlogged(self.typed)
         known = keys.has_keyring()
         self.place = Dropdown(options=KEPT if known else KEPT[1:], description="Keep it in", layout={"width": "auto"})
         self._state, self._told = HTML(), HTML()

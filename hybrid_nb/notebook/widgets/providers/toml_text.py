@@ -8,6 +8,7 @@ from ipywidgets import Textarea
 from traitlets import Unicode
 
 from hybrid_nb.core.masking import mask, unmask
+from hybrid_nb.notebook.widgets.unlogged import unlogged
 
 
 class TomlText(Textarea):
@@ -18,6 +19,7 @@ class TomlText(Textarea):
     def __init__(self, **given: Any) -> None:
         self._kept: dict[str, str] = {}
         super().__init__(continuous_update=False, **given)
+        unlogged(self)
         self.observe(self._mask, "value")
 
     def _mask(self, change: dict[str, str]) -> None:

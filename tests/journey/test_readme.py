@@ -64,7 +64,15 @@ def test_the_magics_of_the_readme_have_their_options(option):
     assert option in {o.name for o in ASK}
 
 
-def test_its_pictures_are_there():
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
-        assert (ROOT / path).is_file()
-        assert (ROOT / path).stat().st_size < 400_000
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_pictures_and_pages_are_there(page):
+    text = page.read_text("utf-8")
+    pictures = [*re.findall(r"!\[.*?\]\((.*?)\)", text), *re.findall(r'(?:src|srcset)="(.*?)"', text)]
+    assert pictures
+    for path in pictures:
+        assert (page.parent / path).stat().st_size < 400_000
+    for path in re.findall(r"(?<!!)\[[^\]]*\]\((?!https?://)([^)#]+)", text):
+        assert (page.parent / path).is_file(), path

@@ -19,7 +19,6 @@ _NAMES = {
     "default_router": "hybrid_nb.router",
     "set_default_router": "hybrid_nb.router",
     "Stream": "hybrid_nb.stream",
-    "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "Comparison": "hybrid_nb.compare",
     "Reply": "hybrid_nb.core.types",
     "Message": "hybrid_nb.core.types",
@@ -31,6 +30,7 @@ _NAMES = {
     "Route": "hybrid_nb.core.types",
 }
 _WIDGETS: dict[str, str] = {  # need the extra [lab]
+    "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
     "Dashboard": "hybrid_nb.notebook.widgets.dashboard",

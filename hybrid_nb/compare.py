@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from hybrid_nb import frames
-from hybrid_nb.core.types import Reply, money
+from hybrid_nb.core.types import NO_MATHS, Reply, money
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,9 @@ def html(sides: Sequence[Side]) -> str:
 def beside(cards: Sequence[str]) -> str:
     """Cards side by side, as many as there is room for."""
     columns = "repeat(auto-fit,minmax(160px,1fr))"
-    return f'<div style="display:grid;grid-template-columns:{columns};gap:12px">{"".join(cards)}</div>'
+    return (
+        f'<div class="{NO_MATHS}" style="display:grid;grid-template-columns:{columns};gap:12px">{"".join(cards)}</div>'
+    )
 
 
 def figures(sides: Sequence[Side]) -> str:
@@ -138,7 +140,8 @@ def figures(sides: Sequence[Side]) -> str:
         for side in sides
     )
     return (
-        f'<table style="margin-top:12px"><caption style="text-align:left">One prompt, {len(sides)} models</caption>'
+        f'<table class="{NO_MATHS}" style="margin-top:12px">'
+        f'<caption style="text-align:left">One prompt, {len(sides)} models</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 

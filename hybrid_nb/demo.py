@@ -52,11 +52,11 @@ def report(comparison: Comparison) -> str:
     return "\n".join([f"prompt: {comparison.prompt}", "", plain(comparison.sides), "", *said])
 
 
-def notebook() -> Path | None:
-    """The quickstart: in the installed package, or beside the checkout."""
+def notebooks() -> list[Path]:
+    """The notebooks: in the installed package, or beside the checkout."""
     package = Path(__file__).parent
-    places = (package / "_notebooks" / QUICKSTART, package.parent / "notebooks" / QUICKSTART)
-    return next((place for place in places if place.is_file()), None)
+    places = (package / "_notebooks", package.parent / "notebooks")
+    return next((found for place in places if (found := sorted(place.glob("*.ipynb")))), [])
 
 
 def free_port() -> int:
@@ -81,12 +81,12 @@ class Served:
 
 def start_lab(folder: Path, config: Path) -> tuple[subprocess.Popen[bytes], str]:
     """JupyterLab on the quickstart, with the demo's configuration; (process, address). Raises RuntimeError."""
-    source, root = notebook(), folder / "notebooks"
+    sources, root = notebooks(), folder / "notebooks"
     root.mkdir()
-    if source is not None:
-        shutil.copy(source, root / QUICKSTART)
+    for source in sources:
+        shutil.copy(source, root)
     lab = serve(folder, root, {**os.environ, "HYBRID_NB_CONFIG": str(config)})
-    return lab.process, lab.address(f"lab/tree/{QUICKSTART if source else ''}")
+    return lab.process, lab.address(f"lab/tree/{QUICKSTART if sources else ''}")
 
 
 def serve(

@@ -20,13 +20,13 @@ class File:
     def __init__(self, path: Path | None, settings: configuration.Settings, broken: Broken | None = None) -> None:
         self.settings = settings  # what the file says, as far as is known
         self.broken = broken
-        self._path = path
+        self.path = path
         self._stamp = saving.stamp(path) if path is not None else saving.ABSENT
 
     @property
     def target(self) -> Path:
         """Where save() writes without being told."""
-        return self._path or configuration.user_file()
+        return self.path or configuration.user_file()
 
     def save(self, settings: configuration.Settings, path: Path | None, overwrite: bool) -> Path:
         """Write them, in turn with others. Raises ConfigConflictError; a path that is named by the caller, and is not
@@ -41,7 +41,7 @@ class File:
                 self._put_by(place)
             saving.save(settings, place)
             if own:
-                self._path, self._stamp, self.settings = place, saving.stamp(place), settings
+                self.path, self._stamp, self.settings = place, saving.stamp(place), settings
                 self.broken = None
         return place
 

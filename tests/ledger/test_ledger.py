@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid_nb.core.errors import ConfigError, InferenceError, ServiceUnavailableError
+from hybrid_nb.core.errors import BudgetExceededError, ConfigError, InferenceError, ServiceUnavailableError
 from hybrid_nb.ledger.entries import ATTEMPT_COLUMNS, CALL_COLUMNS
 from hybrid_nb.ledger.store import SCHEMA_VERSION, Ledger
 from hybrid_nb.router import Router
@@ -84,6 +84,14 @@ def test_the_providers_own_figure_wins(raw: Raw, make_router: MakeRouter) -> Non
     usage = {"prompt_tokens": 9, "completion_tokens": 5, "cost": 0.125}
     reply = make_router([at(raw(answer({**said("hi"), "usage": usage})))]).chat("hi", model="a/m")
     assert (reply.cost, reply.cost_source) == (Decimal("0.125"), "provider")
+
+
+def test_what_was_refused_before_anything_was_sent_cost_nothing(fleet: Fleet, make_router: MakeRouter) -> None:
+    router = make_router({**fleet.config(), "budget": {"daily_usd": 0.0}})
+    with pytest.raises(BudgetExceededError):
+        router.chat("hi", model=model_of("openai"))
+    costs = router.costs(by="status").iloc[0]
+    assert (costs["calls"], costs["unknown_cost"], costs["cost_usd"]) == (1, 0, 0.0)
 
 
 def test_unknown_is_missing_and_never_zero(raw: Raw, make_router: MakeRouter) -> None:

@@ -31,6 +31,15 @@ def ask(prompt: str, model: Model = SURE, seed: int = 0, **fields: Any) -> Any:
     return answer(Call(model.name, (Turn("user", prompt),), **fields), model, seed)
 
 
+def test_what_a_model_says_to_given_words_comes_before_what_it_knows() -> None:
+    model = Model(
+        "simulated-told", accuracy=1.0, says=(("capital of France", "Lyon, for once."), ("France", "A country."))
+    )
+    assert ask("What is the capital of France?", model).text == "Lyon, for once."
+    assert ask("Where is France?", model).text == "A country."
+    assert ask("What is 6 * 7?", model).text == "6 * 7 = 42."
+
+
 @given(st.text())
 def test_tokens_joined_are_the_text(text: str) -> None:
     assert "".join(tokens.split(text)) == text

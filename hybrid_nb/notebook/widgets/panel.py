@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 from ipywidgets import HTML, Layout, VBox, Widget
 
 from hybrid_nb.core.errors import HybridNbError
+from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.display import is_static
 from hybrid_nb.notebook.feed import feed_of
 from hybrid_nb.notebook.widgets import places, subshells
@@ -85,6 +86,13 @@ class Panel(VBox):
         """The line under the panel; a problem is announced to those who listen."""
         kind, role = ("hnb-say problem", "alert") if problem else ("hnb-say", "status")
         self._status.value = f'<div class="{kind}" role="{role}">{escape(text)}</div>' if text else ""
+
+    def done(self, told: str = "") -> None:
+        """A callback changed something: show it at once, and say what it was."""
+        with self.lock:
+            self.refresh(frozenset({"config"}))
+            self.changed()
+        self.say(told)
 
     def guarded(self, work: Callable[..., Any]) -> Callable[..., None]:
         """A callback whose error is said in the panel, and kept in `trouble`."""
@@ -177,7 +185,7 @@ class Panel(VBox):
 
     def _saved_bundle(self) -> dict[str, str]:
         found = Saved(f"<p>{escape(CLOSED)}</p>", CLOSED) if self.router.closed else self.saved()
-        html = f'<div class="hnb-saved-{self._number}" style="color:{TEXT}">{found.html}</div>'
+        html = f'<div class="hnb-saved-{self._number} {NO_MATHS}" style="color:{TEXT}">{found.html}</div>'
         return {"text/html": html, "text/plain": found.text}
 
     # --- showing ------------------------------------------------------------------------------------------------
@@ -193,6 +201,12 @@ class Panel(VBox):
             self._saved_at = time.monotonic()
             self._sent = self._saved_bundle()
             self._handle = display(self._sent, raw=True, display_id=not is_static() or None)
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """For whoever shows it by its own means: the widget, and its saved form where widgets cannot be shown."""
+        with self.lock:
+            found: dict[str, Any] = {**super()._repr_mimebundle_(*args, **kwargs), **self._saved_bundle()}
+        return found
 
     def __repr__(self) -> str:
         if not hasattr(self, "router"):

@@ -31,7 +31,9 @@ SHEET = f"""
 .hnb-body th, .hnb-body td {{ text-align: left; padding: 3px 8px 3px 0; border-bottom: 1px solid {LINE};
   vertical-align: top; overflow-wrap: anywhere; }}
 .hnb-body th {{ font-weight: 600; white-space: nowrap; }}
-.hnb-body .num {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.hnb-body td.num, .hnb-body th.num {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;
+  padding-right: 14px; }}
+.hnb-body tr > .num:last-child {{ padding-right: 8px; }}
 .hnb-body .word {{ white-space: nowrap; }}
 .hnb-body progress {{ width: 100%; min-width: 60px; height: 10px; accent-color: {ACCENT}; }}
 .hnb-dot {{ display: inline-block; width: 0.7em; height: 0.7em; border-radius: 50%; border: 2px solid currentColor;
@@ -47,7 +49,8 @@ SHEET = f"""
 .hnb .hnb-live td, .hnb .hnb-live th {{ overflow-wrap: break-word; max-width: 30em; }}
 .hnb .hnb-live th:first-child {{ position: sticky; left: 0; background: {BACK}; max-width: 12em; min-width: 5em;
   white-space: normal; }}
-.hnb .hnb-live .long {{ display: inline-block; min-width: 14em; }}
+.hnb .hnb-live .long {{ display: inline-block; min-width: 12em; }}
+.hnb .hnb-live .middling {{ display: inline-block; min-width: 10.5em; }}
 .hnb .widget-tab > .widget-tab-contents {{ background: {BACK}; padding: 8px; }}
 .hnb .widget-tab > .widget-tab-bar .lm-TabBar-content, .hnb .widget-tab > .p-TabBar .p-TabBar-content {{
   flex-wrap: wrap; }}
@@ -56,8 +59,11 @@ SHEET = f"""
 .hnb .widget-tab > .widget-tab-bar .lm-TabBar-tab:focus-visible {{ outline: 2px solid {ACCENT}; outline-offset: -3px; }}
 .hnb-body tfoot th, .hnb-body tfoot td {{ font-weight: 600; }}
 .hnb .widget-label, .hnb .widget-inline-hbox .widget-label {{ color: {TEXT}; }}
+.hnb .widget-dropdown > select {{ appearance: auto; background-image: none; color: {TEXT}; }}
+.hnb .widget-toggle-button.mod-active {{ font-weight: 600; box-shadow: inset 0 -3px {ACCENT}; }}
 .hnb button:focus-visible, .hnb input:focus-visible, .hnb select:focus-visible, .hnb textarea:focus-visible {{
   outline: 2px solid {ACCENT}; outline-offset: 1px; }}
+@media (min-width: 601px) {{ .hnb .hnb-live th:first-child {{ min-width: 8.5em; max-width: 16em; }} }}
 @media (max-width: 600px) {{ .hnb .widget-inline-hbox, .hnb .widget-text, .hnb .widget-dropdown {{ width: 100%; }} }}
 """
 

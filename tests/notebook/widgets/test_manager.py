@@ -732,3 +732,12 @@ def test_the_saved_form_is_a_static_table(manager):
     assert html.count("<tr>") == 5
     assert "<button" not in html
     assert io.StringIO(manager.saved().text).readline() == "Providers\n"
+
+
+def test_a_configuration_from_no_file_says_so_until_it_is_saved(open_manager, router, tmp_path):
+    manager = open_manager(router)
+    assert router.path is None
+    assert "This came from no file; Save writes it to " in manager.bar.unsaved.value
+    manager.bar.save.click()
+    assert str(router.path).startswith(str(tmp_path))
+    assert f"File: {router.path}. All changes are saved." in manager.bar.unsaved.value

@@ -104,6 +104,13 @@ def test_a_panel_that_cannot_be_drawn_says_why(router):
     panel.close()
 
 
+def test_its_bundle_has_the_widget_and_its_saved_form(panel):
+    bundle = panel._repr_mimebundle_()
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
+    assert bundle["text/plain"] == "openai, anthropic, gemini, ollama"
+    assert "<p>openai, anthropic, gemini, ollama</p>" in bundle["text/html"]
+
+
 def test_the_repr_names_the_providers(panel):
     assert repr(panel) == "Names(openai, anthropic, gemini, ollama)"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
+from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.conversation import Conversation, Turn
 from hybrid_nb.notebook.conversation_text import note, picture_name
 from hybrid_nb.notebook.markup import to_html
 
 MOST_TURNS = 60
 MOST_TEXT = 40_000  # characters of a turn
-_NO_MATHS = "mathjax_ignore tex2jax_ignore"  # maths is MathML already, and "$5 and $10" is none
 _LINE = "1px solid var(--jp-border-color1, var(--vscode-panel-border, currentColor))"
 
 
@@ -54,7 +54,7 @@ def html(conversation: Conversation) -> str:
     inner = "".join(parts) or "<p>No turn yet.</p>"
     total = f"<p><small>{escape(str(conversation.total))}</small></p>"
     style = f"border-left:{_LINE};padding-left:1em"
-    return f'<section aria-label="Chat" class="{_NO_MATHS}" style="{style}">{inner}{total}</section>'
+    return f'<section aria-label="Chat" class="{NO_MATHS}" style="{style}">{inner}{total}</section>'
 
 
 def text(conversation: Conversation) -> str:

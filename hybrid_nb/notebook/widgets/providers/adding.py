@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import HTML, Button, SelectMultiple, ToggleButton, VBox
 
@@ -12,12 +12,10 @@ from hybrid_nb.core.config import validate
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.provider import Vendor
 from hybrid_nb.notebook import forms
+from hybrid_nb.notebook.widgets.providers.host import Host
 from hybrid_nb.notebook.widgets.providers.key import KeyEntry, key_words
 from hybrid_nb.notebook.widgets.providers.lines import Line, form, pane, row, show, tell_all, title
 from hybrid_nb.providers import vendor
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 MANY = 8  # rows of the list of models
 
@@ -33,7 +31,7 @@ class ProviderForm:
     shows nothing of itself.
     """
 
-    def __init__(self, panel: ProviderManager, kind: str, name: str | None = None) -> None:
+    def __init__(self, panel: Host, kind: str, name: str | None = None) -> None:
         self._panel, self._router, self.name = panel, panel.router, name
         self.vendor: Vendor = vendor(kind)
         left_out = {"name" if name else "", "base_url" if self._several() else ""}

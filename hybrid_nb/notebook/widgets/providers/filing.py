@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ipywidgets import HTML, Button, FileUpload, VBox
 
 from hybrid_nb.core.config import parse, user_file
 from hybrid_nb.core.errors import ConfigConflictError, ConfigError
+from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers.lines import pane, row, show, title
 from hybrid_nb.notebook.widgets.providers.toml_text import TomlText
 from hybrid_nb.notebook.widgets.unlogged import unlogged
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 MOST = 2**20  # bytes of an uploaded file
 
@@ -24,7 +21,7 @@ MOST = 2**20  # bytes of an uploaded file
 class FileBar:
     """Undo and save, with what is not saved yet; it is always shown."""
 
-    def __init__(self, panel: ProviderManager) -> None:
+    def __init__(self, panel: Panel) -> None:
         self._panel, self._router = panel, panel.router
         self.undo = self._button("Undo", self._undo, "Take the last change back")
         self.save = self._button("Save", self._save, "")
@@ -55,6 +52,8 @@ class FileBar:
 
     def _words(self, changes: list[str]) -> str:
         where = escape(str(self.path))
+        if not changes and self._router.path is None:
+            return f'<div class="hnb-help">This came from no file; Save writes it to {where}.</div>'
         if not changes:
             return f'<div class="hnb-help">File: {where}. All changes are saved.</div>'
         many = f"{len(changes)} unsaved change{'s' if len(changes) > 1 else ''}"
@@ -91,7 +90,7 @@ class FileBar:
 class Exchange:
     """Reload, import and export."""
 
-    def __init__(self, panel: ProviderManager) -> None:
+    def __init__(self, panel: Panel) -> None:
         self._panel, self._router = panel, panel.router
         self.reload = Button(description="Reload the file", tooltip="What is not saved is lost; undo brings it back")
         self.reload.on_click(panel.guarded(lambda _: self._reload()))

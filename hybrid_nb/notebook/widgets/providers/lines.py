@@ -21,6 +21,7 @@ SHEET = f"""
 .hnb .hnb-line.wide {{ grid-column: 1 / -1; width: 100%; }}
 .hnb .hnb-line > .widget-inline-hbox {{ flex-flow: column nowrap; align-items: stretch; height: auto; width: auto;
   margin: 0; overflow: visible; }}
+.hnb .hnb-line > * + .widget-inline-hbox, .hnb .hnb-line.wide {{ margin-top: 8px; }}
 .hnb .hnb-line .widget-label {{ width: auto; text-align: left; margin: 0; height: auto; line-height: 1.5;
   font-weight: 600; }}
 .hnb .hnb-line input:not([type=checkbox]), .hnb .hnb-line select, .hnb .hnb-line textarea {{
@@ -35,7 +36,7 @@ SHEET = f"""
   border: 1px solid {LINE}; }}
 .hnb .hnb-row > .jupyter-button.hnb-main {{ font-weight: 600; border-width: 2px; }}
 .hnb .hnb-row > .jupyter-button:disabled {{ opacity: 0.55; }}
-.hnb .hnb-row > .jupyter-button.mod-active {{ text-decoration: underline; font-weight: 600; }}
+.hnb .hnb-row > .jupyter-button.mod-active {{ font-weight: 600; }}
 .hnb .hnb-row > .widget-inline-hbox {{ width: auto; max-width: 100%; }}
 .hnb .hnb-row > .widget-inline-hbox .widget-label {{ width: auto; margin: 0 8px 0 2px; }}
 .hnb .hnb-row .widget-html {{ margin: 2px 0; height: auto; }}

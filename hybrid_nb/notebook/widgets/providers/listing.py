@@ -5,20 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import HTML, Button, Dropdown, Widget
 
 from hybrid_nb.changing import mentions
+from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers import provider_rows
 from hybrid_nb.notebook.widgets.providers.lines import row, show
 from hybrid_nb.notebook.widgets.providers.provider_rows import CAPTION, HEADS, NUMBERS, Row, cells
 from hybrid_nb.notebook.widgets.providers.steps import Tester
 from hybrid_nb.notebook.widgets.style import table, text_table
 from hybrid_nb.router import Router
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 EMPTY = (
     "No provider yet. Press “Add a provider”, choose its type and fill in what it asks for; or set a key such as "
@@ -29,9 +27,7 @@ EMPTY = (
 class ProviderList:
     """`edit` is called with a provider's name, `wrong_key` with a name and what is wrong with its key."""
 
-    def __init__(
-        self, panel: ProviderManager, edit: Callable[[str], None], wrong_key: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, panel: Panel, edit: Callable[[str], None], wrong_key: Callable[[str, str], None]) -> None:
         self._panel = panel
         self._router: Router = panel.router
         self._edit = edit

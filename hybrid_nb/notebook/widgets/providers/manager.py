@@ -10,9 +10,10 @@ from typing import ClassVar
 from ipywidgets import HTML, Button, ToggleButton, VBox, Widget
 
 from hybrid_nb.notebook.widgets.opening import Source, opened
-from hybrid_nb.notebook.widgets.panel import Panel, Saved
+from hybrid_nb.notebook.widgets.panel import Saved
 from hybrid_nb.notebook.widgets.providers.adding import ProviderForm, heading
 from hybrid_nb.notebook.widgets.providers.filing import Exchange, FileBar
+from hybrid_nb.notebook.widgets.providers.host import Host
 from hybrid_nb.notebook.widgets.providers.lines import SHEET, is_shown, pane, replace_children, row, show
 from hybrid_nb.notebook.widgets.providers.listing import ProviderList
 from hybrid_nb.notebook.widgets.providers.mend import Mending, flaw_table
@@ -20,7 +21,7 @@ from hybrid_nb.notebook.widgets.providers.offers import Adding
 from hybrid_nb.notebook.widgets.providers.settings_form import SettingsForm
 
 
-class ProviderManager(Panel):
+class ProviderManager(Host):
     """A widget to see, add, test, change, order and remove providers, and to set how they are used.
 
     `router` is a Router, the path of a configuration file, or None: the default router. A file with mistakes opens
@@ -103,13 +104,6 @@ class ProviderManager(Panel):
             html = f'<div class="hnb-body"><p>{escape(str(broken))}</p></div>{flaw_table(broken.flaws)}{html}'
             text = f"{broken}\n\n{text}"
         return Saved(html, text)
-
-    def done(self, told: str = "") -> None:
-        """A change was made: show it at once, and say what it was."""
-        with self.lock:
-            self.refresh(frozenset({"config"}))
-            self.changed()
-        self.say(told)
 
     # --- editing ------------------------------------------------------------------------------------------------
 

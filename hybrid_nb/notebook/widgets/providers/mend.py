@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from ipywidgets import HTML, Button
 
 from hybrid_nb.core.salvage import Flaw
 from hybrid_nb.mending import Broken, look
+from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers.filing import _wide
 from hybrid_nb.notebook.widgets.providers.lines import pane, row, show, title
 from hybrid_nb.notebook.widgets.providers.toml_text import TomlText
 from hybrid_nb.notebook.widgets.style import table
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 AROUND = 2  # lines before and after
 ROWS = 16
@@ -26,7 +23,7 @@ ROWS = 16
 class Mending:
     """Shown while the router's file is broken."""
 
-    def __init__(self, panel: ProviderManager) -> None:
+    def __init__(self, panel: Panel) -> None:
         self._panel, self._router = panel, panel.router
         self._shown: Broken | None = None
         self.words, self.flaws = HTML(), HTML()

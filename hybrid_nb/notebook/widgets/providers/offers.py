@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import HTML, Button, Dropdown, VBox
 
@@ -14,12 +14,10 @@ from hybrid_nb.core.provider import Provider
 from hybrid_nb.discovery import discover
 from hybrid_nb.notebook import forms
 from hybrid_nb.notebook.widgets.providers.adding import ProviderForm, heading
+from hybrid_nb.notebook.widgets.providers.host import Host
 from hybrid_nb.notebook.widgets.providers.lines import replace_children, row
 from hybrid_nb.portal import portal
 from hybrid_nb.providers import vendors
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 
 def local_servers() -> list[Provider]:
@@ -36,7 +34,7 @@ def new_ones(found: Iterable[Provider], known: Iterable[str]) -> list[Provider]:
 class Adding:
     """`look` finds local servers."""
 
-    def __init__(self, panel: ProviderManager, look: Callable[[], Sequence[Provider]] = local_servers) -> None:
+    def __init__(self, panel: Host, look: Callable[[], Sequence[Provider]] = local_servers) -> None:
         self._panel, self._look = panel, look
         self.kind = Dropdown(
             options=[("Choose its type …", ""), *forms.kinds(vendors())],

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ipywidgets import HTML, Button, Dropdown
 
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.notebook import forms
 from hybrid_nb.notebook.forms import Field
+from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers.lines import Line, form, row, show, title
 from hybrid_nb.notebook.widgets.style import table
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 SHARE = "0 to 100; a higher one later adds users and takes none out"
 BY = (("user", "user"), ("notebook", "notebook"))
@@ -29,7 +25,7 @@ HEADS = ("Asked for", "Goes to", "Percent", "By")
 class Rollouts:
     """Shown among the settings."""
 
-    def __init__(self, panel: ProviderManager) -> None:
+    def __init__(self, panel: Panel) -> None:
         self._panel = panel
         names = tuple(panel.router.model_names()) or ("",)
         self.lines = {field.name: Line(field, names if field.name in ("model", "to") else ()) for field in FIELDS}

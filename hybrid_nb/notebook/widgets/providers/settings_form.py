@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import VBox
 
 from hybrid_nb.core.config import BudgetSettings, CacheSettings, RouterSettings
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.notebook import forms, wording
+from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers.lines import Line, form, title
 from hybrid_nb.notebook.widgets.providers.rollouts import Rollouts
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 PARTS = (
     ("Routing", "router", RouterSettings, wording.ROUTING),
@@ -28,7 +26,7 @@ PARTS = (
 class SettingsForm:
     """`lines` by section and name: ("router", "retries")."""
 
-    def __init__(self, panel: ProviderManager) -> None:
+    def __init__(self, panel: Panel) -> None:
         self._panel = panel
         self.lines: dict[tuple[str, str], Line] = {}
         parts = []

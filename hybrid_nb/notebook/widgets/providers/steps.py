@@ -6,15 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipywidgets import HTML
 
+from hybrid_nb.notebook.widgets.panel import Panel
 from hybrid_nb.notebook.widgets.providers.lines import show
 from hybrid_nb.notebook.widgets.style import Raw, dot, table
-
-if TYPE_CHECKING:
-    from hybrid_nb.notebook.widgets.providers.manager import ProviderManager
 
 STEPS = ("connection", "key", "model")
 HEADS = ("Step", "Result", "Seconds", "Detail")
@@ -28,7 +26,7 @@ WHAT_TO_DO = {
 class Tester:
     """`wrong_key` is called with a provider's name and what is wrong when its key is refused or missing."""
 
-    def __init__(self, panel: ProviderManager, wrong_key: Callable[[str, str], None]) -> None:
+    def __init__(self, panel: Panel, wrong_key: Callable[[str, str], None]) -> None:
         self._panel = panel
         self._wrong_key = wrong_key
         self._run = 0

@@ -67,6 +67,7 @@ def test_dollars_are_money():
         ("'fast", "a quote is not closed: 'fast"),
         ("--new=1", "--new takes no value"),
         ("--to 1x", "--to must be a variable's name, not '1x'"),
+        ("--to class", "--to must be a variable's name, not 'class'"),
     ],
 )
 def test_wrong_options_say_what_to_write(line, told):

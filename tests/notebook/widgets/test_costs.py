@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid_nb as hnb
-from hybrid_nb.core.errors import BudgetExceededError
+from hybrid_nb.core.errors import BudgetExceededError, ConfigError
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.notebook import spending
 from hybrid_nb.notebook.feed import feed_of
@@ -309,7 +309,7 @@ def test_sums_hold_no_call_up(router):
 def test_sums_make_no_file_where_there_is_none(router, tmp_path):
     ledger = router._ledger
     ledger.path = str(tmp_path / "elsewhere.db")
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(ConfigError, match="cannot be read"):
         ledger.sums("SELECT 1")
     assert not (tmp_path / "elsewhere.db").exists()
 

@@ -154,7 +154,7 @@ def _card(side: Side) -> str:
 def card(title: str, body: str, note: str = "", failed: bool = False) -> str:
     """One answer under its title, with a quiet note below; all three may be anybody's words."""
     below = f"<small>{escape(note)}</small>" if note else ""
-    border = "var(--jp-border-color1, #888)" if not failed else "var(--jp-error-color1, #c00)"
+    border = f"var(--jp-{'error' if failed else 'border'}-color1, currentColor)"
     return (
         f'<div style="min-width:0;border:1px solid {border};border-radius:6px;padding:8px">'
         f"<strong>{escape(title)}</strong>"

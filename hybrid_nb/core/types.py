@@ -404,7 +404,7 @@ class Reply:
 
 
 def money(cost: Decimal | float | None) -> str:
-    """Dollars for people: "unknown cost", "free", "$0.000123" (three significant digits), "$1.25"."""
+    """Dollars for people: "unknown cost", "free", "$0.000123" (three significant digits), "$0.10", "$1.25"."""
     if cost is None:
         return "unknown cost"
     value = float(cost)
@@ -413,7 +413,8 @@ def money(cost: Decimal | float | None) -> str:
     rounded = float(f"{value:.3g}")
     if rounded >= 1:
         return f"${value:,.2f}"
-    return f"${rounded:.10f}".rstrip("0") if rounded >= 1e-10 else "< $0.0000000001"
+    digits = f"{rounded:.10f}".removeprefix("0.").rstrip("0")
+    return f"$0.{digits:0<2}" if digits else "< $0.0000000001"
 
 
 def tokens_line(usage: Usage) -> str:

@@ -71,16 +71,6 @@ def test_an_interrupt_of_a_waiting_cell_stops_the_answer_and_keeps_what_came(ker
     )
 
 
-def test_interrupts_while_clicks_are_dealt_with_leave_a_chat_that_answers(kernel, page):
-    for number in range(8):
-        ask(kernel, page, ask="send" if number % 2 else "retry", text="500 words please")
-        time.sleep(0.003 * number)  # an interrupt comes at any moment
-        kernel.manager.interrupt_kernel()
-    assert kernel.value("(chat.stop(), chat.wait(10), chat.chat.busy)[1:]") == "(True, False)"
-    kernel.do("chat.send('What is 6 * 7?', wait=True)")
-    assert kernel.value("chat.turns[-1].text") == "'6 * 7 = 42.'"
-
-
 def sent_while_busy(kernel: Kernel, page: str, subshell: str | None, busy: str) -> None:
     """Send a turn while a cell runs; it was answered in the end."""
     kernel.do("before = chat.total.answers")

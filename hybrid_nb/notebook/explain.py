@@ -16,6 +16,7 @@ from hybrid_nb import keys
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.responses import scrub
 from hybrid_nb.core.types import Reply
+from hybrid_nb.notebook.advice import advice
 from hybrid_nb.notebook.following import Cut
 from hybrid_nb.router import Router
 
@@ -50,31 +51,13 @@ def explained(last: Any) -> str:
         return str(last)
     if isinstance(last, HybridNbError):
         causes = [f"caused by {type(last.__cause__).__name__}: {last.__cause__}"] if last.__cause__ else []
-        return "\n".join([f"{type(last).__name__}: {last}", *causes, *_tried(last), advice(last)])
+        return "\n".join([f"{type(last).__name__}: {last}", *causes, *_tried(last), f"what to do: {advice(last).cell}"])
     return "\n\n".join(f"[{side.name}]\n{explained(side.reply or side.error)}" for side in last)
 
 
 def _tried(error: HybridNbError) -> list[str]:
     route = getattr(error, "route", None)
     return [str(route)] if route is not None else []
-
-
-def advice(error: HybridNbError) -> str:
-    """What to do about an error."""
-    name = type(error).__name__
-    known = {
-        "AuthenticationError": "check the key: router.providers() shows where each comes from",
-        "ModelNotFoundError": "%llm_models lists what can be asked",
-        "RateLimitError": "wait as long as it says, or name another model; a group moves on by itself",
-        "QuotaExceededError": "the account has no credit left; another provider may do",
-        "ProviderTimeoutError": "wait longer (%llm_config ttft_timeout=60), or ask another model",
-        "ConnectionFailedError": "is the server up? %llm_health asks every provider",
-        "ContextLengthError": "shorten the prompt, or ask a model with a larger context (%llm_models)",
-        "StreamInterruptedError": "what came is in _llm_partial; run the cell again for the rest",
-        "ReplayMissError": "run the cell with --cache record where the keys are, or take back what changed",
-        "ConfigError": "the message names the key and its remedy",
-    }
-    return "what to do: " + known.get(name, "run the cell again; %llm_health shows who is up")
 
 
 # --- a failed cell ------------------------------------------------------------------------------------------

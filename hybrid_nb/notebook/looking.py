@@ -53,6 +53,8 @@ class LookingMagics(Magics):
     @line_magic
     def llm_health(self, line: str) -> pd.DataFrame:
         """Every provider, asked now: is it up, how fast, what went wrong last."""
+        if line.strip():
+            raise UsageError(f"unexpected {line.split(maxsplit=1)[0]!r}: %llm_health takes nothing")
         check_providers(self.router)
         return self.router.health()
 

@@ -276,6 +276,7 @@ def test_config_shows_and_changes(shell):
         ("%llm_explain what is this", "one model at a time"),
         ("%llm_explain --system x", "unknown option --system"),
         ("%%llm --image nowhere.png\nhi", "no image at nowhere.png"),
+        ("%llm_health nope", "unexpected 'nope': %llm_health takes nothing"),
         ("%llm_costs --by flavour", "cannot group by 'flavour'"),
     ],
 )

@@ -6,27 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from hybrid_nb.core.errors import HybridNbError
+from hybrid_nb.notebook import advice as rows
 
 _MOST = 400  # characters of a message
-_ADVICE = {
-    "AuthenticationError": "Check the key: hnb.ProviderManager() or router.providers() shows where it comes from.",
-    "PermissionDeniedError": "This key may not use that model; choose another one above.",
-    "RateLimitError": "Wait as long as it says, or choose another model above.",
-    "QuotaExceededError": "The account has no credit left; choose another provider above.",
-    "ServiceUnavailableError": "Try again in a moment, or choose another model above.",
-    "ProviderTimeoutError": "Try again, wait longer (router.configure(ttft_timeout=60)), or choose another model.",
-    "ConnectionFailedError": "Is the server up? router.health() asks every provider.",
-    "ContextLengthError": "Clear the conversation, shorten the message, or choose a model with a larger context.",
-    "ContentFilterError": "Put the message in other words (Edit), or choose another model above.",
-    "ModelNotFoundError": "Choose a model above; router.models() lists what can be asked.",
-    "UnsupportedFeatureError": "Choose a model above that takes what is attached.",
-    "InvalidRequestError": "Edit the message; sending the same again changes nothing.",
-    "StreamInterruptedError": "What came is kept. Retry asks for the whole answer again.",
-    "NoProviderAvailableError": "router.health() shows who is up; hnb.ProviderManager() adds providers.",
-    "BudgetExceededError": "Raise the budget in hnb.ProviderManager() or the settings, or wait until it resets.",
-    "ReplayMissError": "Record it first: HYBRID_NB_CACHE=record where the keys are.",
-    "ConfigError": "The message names the remedy.",
-}
 
 
 def told(error: BaseException) -> str:
@@ -42,7 +24,7 @@ def advice(error: BaseException) -> str:
         return "Make a new router and a new chat: hnb.ChatCell(hnb.Router())."
     if not isinstance(error, HybridNbError):
         return "This is not expected; try again, and report it if it stays."
-    return _ADVICE.get(type(error).__name__, "Try again, or choose another model above.")
+    return rows.advice(error).chat
 
 
 def spent(error: BaseException) -> Decimal | None:

@@ -142,7 +142,7 @@ class Exchange:
             raise ConfigError("there is nothing to import: paste TOML into the field, or choose a file")
         self._router.take(parse(self.text.whole(), "the text"))
         self.text.load("")
-        self._panel.done("the imported configuration is in force; Undo takes it back")
+        self._panel.done("the imported configuration is in force, and the ledger stays; Undo takes it back")
 
 
 def _wide(part: TomlText) -> VBox:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from hybrid_nb import setup
-from hybrid_nb.core.config import Settings, nearest, validate
+from hybrid_nb.core.config import Settings, is_reference, nearest, validate
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.models import canonical
 from hybrid_nb.core.provider import Provider
@@ -221,7 +221,7 @@ def _shown(name: str, value: Any) -> str:
     if value is None:
         return "not set"
     if name == "api_key":
-        return value if str(value).startswith(("env:", "keyring:")) else "a key"
+        return value if is_reference(str(value)) else "a key"
     if name == "endpoints":
         return f"{len(value)} addresses"
     return str(value)

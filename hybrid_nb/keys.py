@@ -59,11 +59,6 @@ def variable_of(spec: str | None) -> str | None:
     return spec[4:].strip() if spec is not None and spec.startswith("env:") else None
 
 
-def is_reference(spec: str | None) -> bool:
-    """Whether it says where a key is, and is none."""
-    return spec is not None and spec.startswith(("env:", "keyring:"))
-
-
 def place_of(spec: str | None) -> str | None:
     """Where a key is to be put that is missing there: a variable's name, or "keyring:NAME"; None: nothing is named."""
     return spec if spec is not None and spec.startswith("keyring:") else variable_of(spec)

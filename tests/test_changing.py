@@ -602,3 +602,14 @@ def test_the_guard_of_the_environment_holds_for_what_is_left(written, monkeypatc
     monkeypatch.setenv("INFERENCE_MODE", "local-only")
     with Router(lenient=True) as router:
         assert router.settings.router.mode == "local-only"
+
+
+@pytest.mark.parametrize("name", ["gpu box!", "", "a/b"])
+def test_a_name_that_cannot_be_used_says_what_it_may_be_made_of(router, name):
+    with pytest.raises(ConfigError, match=r"name.*: must be made of letters, digits and \. _ - only"):
+        router.add_provider({"name": name, "type": "ollama", "models": ["m"]})
+
+
+def test_a_rollout_to_half_a_target_says_how_it_is_written(router):
+    with pytest.raises(ConfigError, match="must be a provider and a model with a slash between"):
+        router.rollout("fast", to="openai", percent=5)

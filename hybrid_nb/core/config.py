@@ -18,6 +18,11 @@ from hybrid_nb.core.errors import ConfigError, Mistake
 from hybrid_nb.core.types import CacheMode
 
 FILE_NAME = "hybrid_nb.toml"
+NAME, TARGET = r"^[A-Za-z0-9_.\-]+$", r"^[^/]+/.+$"
+_PATTERNS = {
+    NAME: "must be made of letters, digits and . _ - only, without spaces",
+    TARGET: "must be a provider and a model with a slash between, as in openai/gpt-6-luna",
+}
 LARGEST, SMALLEST = 12, 18  # digits of an amount before and after the point, at most
 NO_LIMIT = "none"  # in a file, which has no other word for it
 Strategy = Literal[
@@ -163,7 +168,7 @@ class EndpointSettings(_Section):
 class ProviderSettings(_Section):
     """[[provider]]: `api_key` is "env:NAME" or the key; None takes the vendor's usual variables."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.\-]+$")
+    name: str = Field(pattern=NAME)
     type: str
     base_url: str | None = None
     api_key: str | None = Field(None, repr=False)
@@ -188,7 +193,7 @@ class ProviderSettings(_Section):
 class RolloutSettings(_Section):
     """[rollout.NAME]: of those who ask for NAME (a group or model; "*": no model), a share goes to `to` first."""
 
-    to: str = Field(pattern=r"^[^/]+/.+$")
+    to: str = Field(pattern=TARGET)
     percent: float = Field(ge=0, le=100)
     by: Literal["user", "notebook"] = "user"
 
@@ -264,6 +269,11 @@ def validate(data: Mapping[str, Any], source: str) -> Settings:
         raise ConfigError(f"{source}: " + "; ".join(p.told for p in problems), problems) from None
 
 
+def is_reference(spec: str | None) -> bool:
+    """Whether an `api_key` says where the key is, and is none."""
+    return spec is not None and spec.startswith(("env:", "keyring:"))
+
+
 def nearest(word: str, among: Any) -> str:
     """ " (did you mean 'x'?)" with the nearest valid name, or the list when nothing is near."""
     names = sorted(among)
@@ -316,6 +326,8 @@ def _sentence(item: Any, data: Mapping[str, Any]) -> str:
         return f"{where}: no such key{nearest(str(item['loc'][-1]), _fields_at(item['loc']))}"
     if item["type"] == "missing":
         return f"{where}: this key is required"
+    if item["type"] == "string_pattern_mismatch":
+        return f"{where}: {_PATTERNS[item['ctx']['pattern']]}"
     if item["type"] in ("tuple_type", "model_type", "model_attributes_type", "dict_type"):
         return f"{where}: {_shape(item)}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}"

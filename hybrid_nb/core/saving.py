@@ -18,7 +18,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT
 
-from hybrid_nb.core.config import NO_LIMIT, Settings
+from hybrid_nb.core.config import NO_LIMIT, Settings, is_reference
 from hybrid_nb.core.errors import ConfigError
 
 LOCK_PATIENCE = 10.0  # seconds that a save waits for another one
@@ -55,7 +55,7 @@ def text_of(settings: Settings) -> str:
     data = _said(settings)
     for item in data.get("provider", ()):
         for place in (item, *item.get("endpoints", ())):
-            if not str(place.get("api_key", "env:")).startswith(("env:", "keyring:")):
+            if "api_key" in place and not is_reference(place["api_key"]):
                 del place["api_key"]
     document = tomlkit.document()
     _sections(document, data)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.types import Image, Message, Reply, money
 
 Status = Literal["done", "running", "stopped", "broken", "failed", "edited"]
@@ -19,7 +20,7 @@ UNDOS = 200  # operations that can be taken back
 FREE = Decimal(0)
 
 
-class ConversationError(ValueError):
+class ConversationError(OptionValueError):
     """What was asked for makes no sense here; the message says why."""
 
 

@@ -15,7 +15,6 @@ QUIET = "var(--jp-content-font-color1, var(--vscode-descriptionForeground, inher
 LINE = "var(--jp-border-color1, var(--vscode-panel-border, currentColor))"
 PANE = "var(--jp-layout-color1, var(--vscode-editor-background, transparent))"
 BACK = "var(--jp-layout-color0, var(--vscode-notebook-editorBackground, var(--vscode-editor-background, transparent)))"
-SHADE = "var(--jp-layout-color2, var(--vscode-editorWidget-background, transparent))"
 ACCENT = "var(--jp-brand-color1, var(--vscode-focusBorder, currentColor))"
 WRONG = "var(--jp-error-color1, var(--vscode-errorForeground, currentColor))"
 GOOD = "var(--jp-success-color1, var(--vscode-testing-iconPassed, currentColor))"

@@ -11,6 +11,7 @@ import pytest
 
 import hybrid_nb as hnb
 from hybrid_nb.core.inputs import OptionValueError
+from hybrid_nb.notebook.feed import feed_of
 from tests.conftest import model_of
 
 PATIENCE = 20.0
@@ -179,3 +180,10 @@ def test_the_core_front_end_shows_the_last_turns_only(core):
         core.send(f"What is {number} + 1?", wait=True)
     assert log(core)[0] == "<em>10 earlier turns are not shown</em>"
     assert len(log(core)) == 31
+
+
+def test_a_model_that_is_not_there_is_one_line_with_the_nearest(router):
+    with pytest.raises(ValueError, match=r"no model 'simulated-opena' \(did you mean 'simulated-openai'\?\)") as caught:
+        hnb.ChatCell(router, model="simulated-opena")
+    assert len(caught.value._render_traceback_()) == 1
+    assert feed_of(router).readers == 0

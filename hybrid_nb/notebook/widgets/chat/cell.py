@@ -77,10 +77,14 @@ class ChatCell(Panel):
             late(package, "lab")
         self._name, self._frontend = name, frontend
         super().__init__(router)
-        if system is not None:
-            self.system = system
-        if model is not None:
-            self.model = model
+        try:
+            if system is not None:
+                self.system = system
+            if model is not None:
+                self.model = model
+        except ValueError:
+            self.close()  # nobody will hold it
+            raise
 
     def compose(self) -> Sequence[Any]:
         """The front end, connected to the chat behind it."""

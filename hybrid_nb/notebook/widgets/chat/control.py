@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hybrid_nb.core.asking import Asking
+from hybrid_nb.core.config import nearest
 from hybrid_nb.core.types import Image
 from hybrid_nb.notebook.conversation import Attachment, Conversation, ConversationError
 from hybrid_nb.notebook.following import told
@@ -242,8 +243,10 @@ class Chat:
         """Whom the next turn asks: "provider/model", a model's name, a group; None or "auto": as the router plans."""
         wanted = None if name in (None, "", AUTO) else name
         with self.lock:
-            if wanted is not None and wanted not in self.router.model_names():
-                raise ConversationError(f"there is no model {wanted!r}; router.model_names() lists what can be asked")
+            names = self.router.model_names()
+            if wanted is not None and wanted not in names:
+                near = nearest(wanted, names)
+                raise ConversationError(f"there is no model {wanted!r}{near}; router.model_names() lists all")
             self.model = wanted
             self.front.tell(self.state())
             self.say(f"The next turn goes to {wanted}." if wanted else "The next turn goes where the router plans it.")

@@ -26,6 +26,7 @@ from hybrid_nb.core.errors import (
 )
 from hybrid_nb.core.provider import InBandError, Provider, Response, Transport
 from hybrid_nb.core.responses import error_from, normalise, problem_of, scrub
+from hybrid_nb.core.tracing import AttemptTrace, Trace
 from hybrid_nb.core.types import Attempt, HttpCall, Outcome, Request, Usage
 from hybrid_nb.engine.assemble import Assembler
 from hybrid_nb.engine.breaker import Verdict, verdict
@@ -81,6 +82,7 @@ class Call(Protocol):
     prefix: str  # what earlier attempts have shown
     attempts: list[Attempt]
     raced: bool  # another attempt may be under way
+    trace: Trace | None  # where the times of chunks go, when somebody measures
 
     @property
     def refused_too(self) -> bool:
@@ -109,6 +111,7 @@ class Try:
         self.first: float | None = None
         self.parsed: Any = None
         self.noted: Attempt | None = None  # its row, once it has ended
+        self.trace: AttemptTrace | None = None
         self.sent = False  # the provider may have begun to work, and to charge
         self.finished = False  # the wire's word for the end came; only usage may follow
         self.ended = False  # the answer came whole
@@ -241,6 +244,8 @@ class Try:
         headers = keys.authorised({**http.headers, **vendor.headers}, vendor.auth, endpoint.key)
         http = HttpCall(http.method, http.url, headers, http.body)
         self.sent = True
+        if call.trace is not None:
+            self.trace = call.trace.begin(self.clock())
         response = await call.transport.send(http, min(timing.connect, max(0.001, call.deadline - self.clock())))
         call.gate.heard(self.slot, response.headers)
         try:
@@ -289,6 +294,8 @@ class Try:
 
     def _take(self, chunk: Any) -> None:
         self.answer.add(chunk)
+        if self.trace is not None:
+            self.trace.took(self.clock(), chunk)
         if self.first is None and self.answer.started:
             if self.call.raced:
                 self.call.lead(self)
@@ -401,6 +408,8 @@ class Try:
             part=self.asked.part or self.asked.way or "",
         )
         self.call.attempts.append(self.noted)
+        if self.trace is not None:
+            self.trace.kept = outcome in ("ok", "interrupted")
 
 
 async def whole(response: Response) -> bytes:

@@ -28,6 +28,7 @@ from hybrid_nb.core.errors import (
     StreamInterruptedError,
 )
 from hybrid_nb.core.provider import Transport
+from hybrid_nb.core.tracing import TRACE
 from hybrid_nb.core.types import Attempt, Reply, Request, Route, RoutePlan, Target, Usage
 from hybrid_nb.engine.allowance import TYPICAL_OUTPUT
 from hybrid_nb.engine.assemble import estimate_input
@@ -162,6 +163,7 @@ class Call:
         self.race: Race | None = None
         self.raced = False
         self.progress = PROGRESS.get()  # None: nobody looks
+        self.trace = TRACE.get()  # likewise
 
     async def run(self) -> Reply:
         self.started, self.began = self.clock(), self.wall()

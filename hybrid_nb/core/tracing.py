@@ -1,0 +1,70 @@
+"""What came when in one call, for measuring: raw times of every chunk, kept as they were read.
+
+A call that is measured runs with TRACE set in its task. One that is not pays for one look at the variable, and one at
+an attribute a chunk. Times are seconds of the portal's clock (time.monotonic()).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
+
+from hybrid_nb.core.types import Chunk
+
+T = TypeVar("T")
+
+
+class Arrival(NamedTuple):
+    """Output that was read at once: when, and its characters of answer and of reasoning.
+
+    Chunks that came in one read of the socket are one arrival: between them no time passed that a client could know.
+    """
+
+    at: float
+    text: int
+    reasoning: int
+
+
+class AttemptTrace:
+    """The times of one attempt: when its request was written, and every chunk that was not empty.
+
+    `kept`: what came is in the answer. A rival that lost, and what failed before its first text, is not.
+    """
+
+    __slots__ = ("arrivals", "kept", "sent")
+
+    def __init__(self, sent: float) -> None:
+        self.sent = sent
+        self.kept = False
+        self.arrivals: list[Arrival] = []
+
+    def took(self, at: float, chunk: Chunk) -> None:
+        """A chunk was read. Empty ones (roles, usage, keep-alives) are no output; tool calls are."""
+        text = len(chunk.text) + sum(len(tool.name or "") + len(tool.arguments) for tool in chunk.tools)
+        if text or chunk.reasoning:
+            self.arrivals.append(Arrival(at, text, len(chunk.reasoning)))
+
+
+class Trace:
+    """The attempts of one call, in the order in which they were sent; a rival that lost is among them."""
+
+    __slots__ = ("attempts",)
+
+    def __init__(self) -> None:
+        self.attempts: list[AttemptTrace] = []
+
+    def begin(self, at: float) -> AttemptTrace:
+        """An attempt's request is about to be written."""
+        attempt = AttemptTrace(at)
+        self.attempts.append(attempt)
+        return attempt
+
+
+TRACE: ContextVar[Trace | None] = ContextVar("hybrid_nb_trace", default=None)
+
+
+async def traced(trace: Trace, begin: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    """The work that `begin` gives, with its times noted. To be run as a task of its own."""
+    TRACE.set(trace)
+    return await begin(*args)

@@ -1,0 +1,1 @@
+"""Evidence: benchmark runs, their measures, scores and statistics."""

@@ -17,7 +17,7 @@ from hybrid_nb.bench.arrivals import Slot
 from hybrid_nb.bench.lag import Lag
 from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call
-from hybrid_nb.bench.spending import NOTHING
+from hybrid_nb.bench.spending import NOTHING, Paid
 from hybrid_nb.bench.till import Till
 from hybrid_nb.core.errors import BudgetExceededError
 from hybrid_nb.core.tracing import Trace, traced
@@ -34,7 +34,7 @@ class Work:
     Attributes:
         tasks: the calls in their order; may be without end where `slots` or `duration` end it.
         ask: asks one; runs with its trace set.
-        keep: is told each call that has ended, at once.
+        keep: is told each call that has ended, at once, and what counts as spent for it.
         concurrency: calls at once: of a closed loop, or the cap of an open one (None: none).
         slots: when an open loop begins each; None: a closed loop.
         duration: seconds for which a closed loop begins measured calls; None: until the tasks end.
@@ -44,7 +44,7 @@ class Work:
 
     tasks: Iterator[Task]
     ask: Ask
-    keep: Callable[[Call], None]
+    keep: Callable[[Call, Decimal], None]
     concurrency: int | None = 4
     slots: Iterator[Slot] | None = None
     duration: float | None = None
@@ -126,7 +126,7 @@ class Load:
         for task in self.work.tasks:
             call = outcome.blank(task)
             outcome.skipped(call, self.stopped)
-            self.work.keep(call)
+            self.work.keep(call, NOTHING)
 
     # --- when -------------------------------------------------------------------------------------------------
 
@@ -183,36 +183,29 @@ class Load:
             return
         self.in_flight += 1
         call.in_flight = self.in_flight
-        try:
-            await self._asked(task, call)
-        finally:
-            self.in_flight -= 1
-            self._settle(call)
+        await self._asked(task, call, Trace())
 
-    async def _asked(self, task: Task, call: Call) -> None:
-        trace = Trace()
+    async def _asked(self, task: Task, call: Call, trace: Trace) -> None:
+        paid = Paid()
         try:
             reply = await traced(trace, self.work.ask, task)
+            paid = outcome.answered(call, reply, trace, self._time())
         except asyncio.CancelledError:
-            outcome.cancelled(call, self.stopped or "stopped", trace, self._time())
+            paid = outcome.cancelled(call, self.stopped or "stopped", trace, self._time())
             raise
         except BudgetExceededError as error:  # the router's own limit
             self.close("budget")
-            outcome.failed(call, error, trace, self._time())
+            paid = outcome.failed(call, error, trace, self._time())
             outcome.skipped(call, f"budget: {error}")
         except Exception as error:  # whatever it is, it is this call's row and not the end of the others
-            outcome.failed(call, error, trace, self._time(), self.work.timeout)
-        else:
-            outcome.answered(call, reply, trace, self._time())
+            paid = outcome.failed(call, error, trace, self._time(), self.work.timeout)
+        finally:
+            self.in_flight -= 1
+            self._ended(call, self.till.settle(call.key, paid))
 
-    def _settle(self, call: Call) -> None:
-        cost = None if call.cost_usd is None else Decimal(str(call.cost_usd))
-        self.till.settle(call.key, NOTHING if cost is None and not call.attempts else cost)
-        self._ended(call)
-
-    def _ended(self, call: Call) -> None:
+    def _ended(self, call: Call, spent: Decimal = NOTHING) -> None:
         self._begun.pop(call.key, None)
-        self.work.keep(call)
+        self.work.keep(call, spent)
 
     def _time(self) -> outcome.Timeline:
         return outcome.Timeline(self._clock(), self._origin)

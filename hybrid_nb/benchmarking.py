@@ -6,17 +6,18 @@ import hashlib
 import itertools
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hybrid_nb.bench import arrivals, scoring
+from hybrid_nb.bench import arrivals, bar, scoring
 from hybrid_nb.bench.caller import Caller
 from hybrid_nb.bench.data import items_of
 from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
@@ -29,7 +30,7 @@ from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.protocol import AnyScorer
 from hybrid_nb.bench.rating import Rating
 from hybrid_nb.bench.records import Item
-from hybrid_nb.bench.results import Info
+from hybrid_nb.bench.results import Info, Run
 from hybrid_nb.bench.spec import Spec, checked
 from hybrid_nb.bench.spending import Purse
 from hybrid_nb.bench.till import Till
@@ -44,7 +45,18 @@ if TYPE_CHECKING:
 _PACKAGES = ("aiohttp", "orjson", "pandas", "scipy")
 
 
-def start(
+def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
+    """Run it, and show how far it is."""
+    shower = bar.shower(progress, _cell)
+    return bar.follow(prepared(router, data, models, scorers, **settings), shower)
+
+
+def start(router: Router, data: Any, models: Any, scorers: Any = (), **settings: Any) -> Job:
+    """Begin a run in the background."""
+    return Job(prepared(router, data, models, scorers, **settings))
+
+
+def prepared(
     router: Router,
     data: Any,
     models: Any,
@@ -54,8 +66,8 @@ def start(
     resume: bool = True,
     allow_code: bool = False,
     **settings: Any,
-) -> Job:
-    """Begin a run. Raises OptionValueError and its kin for whatever is wrong, before anything is spent."""
+) -> Bench:
+    """A run that is ready to begin. Raises OptionValueError and its kin for whatever is wrong."""
     router._check_open()
     spec = checked(models, settings)
     items = items_of(data, spec.prompt)
@@ -65,11 +77,21 @@ def start(
     folder = None if save is None else Path(save)
     journal = None if folder is None else _journal(folder, head(spec, caller, items), resume)
     try:
-        return Job(Plan(spec, items, caller, wanted, journal, folder).bench(estimate))
+        return Plan(spec, items, caller, wanted, journal, folder).bench(estimate)
     except BaseException:
         if journal is not None:
             journal.close()
         raise
+
+
+def _cell() -> bar.Shower | None:
+    """A line in the cell that runs; None outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not hasattr(shell, "kernel"):
+        return None
+    made: bar.Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
+    return made
 
 
 class Asking:

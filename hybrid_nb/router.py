@@ -351,14 +351,12 @@ class Router(Views):
         >>> run = router.benchmark([{"input": "2+2?", "target": "4"}], ["a/m", "b/n"], ["includes"])  # doctest: +SKIP
         """
         from hybrid_nb import benchmarking
-        from hybrid_nb.bench.bar import follow
 
-        job = benchmarking.start(
-            self, data, models, scorers, epochs=epochs, concurrency=concurrency, rate=rate, warmup=warmup,
+        return benchmarking.run(
+            self, data, models, scorers, progress, epochs=epochs, concurrency=concurrency, rate=rate, warmup=warmup,
             arrivals=arrivals, duration=duration, prompt=prompt, timeout=timeout, max_cost=max_cost, unique=unique,
             seed=seed, save=save, resume=resume, limits=limits, allow_code=allow_code, **options,
         )  # fmt: skip
-        return follow(job, progress)
 
     def start_benchmark(self, data: Any, models: Sequence[str] | str, scorers: Any = (), **settings: Any) -> Job:
         """benchmark() in the background: returns at once a Job with .progress, .stop(), .done and .result().

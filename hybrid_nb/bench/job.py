@@ -75,6 +75,7 @@ class Bench:
         self.rating = rating
         self.save = save
         self.stage: Stage = "preparing"
+        self.begun = False
         self._began = time.monotonic()
         self._scoring: asyncio.Task[list[Vote]] | None = None
         kept.broken = load.close
@@ -88,7 +89,7 @@ class Bench:
             done, total, left = self.rating.done, self.rating.total or None, None
         return Progress(
             self.stage, done, total, counts.failed, counts.skipped, float(purse.known), purse.unknown,
-            self.info.estimate_usd, seconds, left,
+            self.info.estimate_usd, seconds, left, self.info.settings.get("likely_usd"),
         )  # fmt: skip
 
     def stop(self, reason: str) -> None:
@@ -98,6 +99,13 @@ class Bench:
         self.load.stop(reason)
         if self.rating is not None:
             self.rating.stop(reason)
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more. For any thread."""
+        if self.begun:
+            portal().mailbox.post(self.stop, "interrupt")
+        else:
+            self.kept.close()  # let others write into its folder
 
     async def run(self) -> Run:
         """All of it."""
@@ -169,6 +177,7 @@ class Job:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._over = threading.Event()
+        bench.begun = True
         self._job = portal().submit(bench.run())
         if not self._job.when_done(self._over.set):
             self._over.set()

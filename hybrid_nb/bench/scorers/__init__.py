@@ -6,6 +6,7 @@
 
 from hybrid_nb.bench.records import Item, Sample, Score
 from hybrid_nb.bench.scorers.choices import choice
+from hybrid_nb.bench.scorers.code import unit_tests
 from hybrid_nb.bench.scorers.functions import function
 from hybrid_nb.bench.scorers.overlap import bleu, chrf
 from hybrid_nb.bench.scorers.patterns import regex
@@ -15,5 +16,5 @@ from hybrid_nb.bench.scorers.texts import exact, includes, similarity
 
 __all__ = [
     "Item", "Sample", "Score", "bleu", "choice", "chrf", "exact", "function", "includes", "json_schema", "numeric",
-    "regex", "similarity",
+    "regex", "similarity", "unit_tests",
 ]  # fmt: skip

@@ -350,6 +350,14 @@ def _money(name: str, value: Any) -> Decimal:
     return amount
 
 
+def money_of(name: str, value: Any) -> Decimal:
+    """US dollars as a person gives them. Raises OptionValueError."""
+    try:
+        return _money(name, value)
+    except ValueError as error:
+        raise OptionValueError(str(error)) from None
+
+
 def _one_of(*words: str) -> Callable[[str, Any], Any]:
     def read(name: str, value: Any) -> Any:
         if value not in words:

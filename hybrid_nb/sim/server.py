@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 
 import orjson
 from aiohttp import web
@@ -18,7 +18,7 @@ from aiohttp import web
 from .chance import digest
 from .desk import Desk, Incoming
 from .plan import Close, Hang, Open, Plan, Reset, Send, Step, Wait
-from .types import Fault, Match, RequestLog, Stamp, Vendor
+from .types import Fault, Match, RequestLog, Spoken, Stamp, Vendor
 
 HOST = "127.0.0.1"
 _SECRET_HEADERS = {"authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization"}
@@ -174,7 +174,7 @@ class Player:
 
     async def play(self) -> web.StreamResponse:
         """Every step in turn."""
-        for step in self.plan.steps:
+        for step in chain(self.plan.steps, self.plan.frames):
             await self._step(step)
             if isinstance(step, Reset | Close):
                 return self.response
@@ -201,8 +201,11 @@ class Player:
         await self._until(self._due(step))
         if not self.response.prepared:
             await self.response.prepare(self.request)
+        now = time.monotonic()
         await self.response.write(step.data)
-        self.log.sent.append((time.monotonic(), len(step.data)))
+        self.log.sent.append((now, len(step.data)))
+        if step.text or step.reasoning:
+            self.log.spoken.append(Spoken(now, step.tokens, step.text, step.reasoning))
         self.log.tokens_out += step.tokens
 
     def _due(self, step: Send) -> float:

@@ -102,8 +102,9 @@ class Spoken(NamedTuple):
 class RequestLog:
     """What one request was and when each piece of its answer left.
 
-    Times are ``time.monotonic()``, which the processes of a machine share. ``sent`` has the beginning of each write and
-    its bytes, so nobody can have read them earlier; ``spoken`` those writes that completed content.
+    Times are ``time.monotonic()``, which the processes of a machine share. ``received`` is when its bytes were read
+    from the socket; after that it may have waited for others. ``sent`` has the beginning of each write and its bytes,
+    so nobody can have read them earlier; ``spoken`` those writes that completed content.
     """
 
     path: str

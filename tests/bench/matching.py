@@ -7,7 +7,7 @@ character it reaches. Times are seconds of one monotonic clock, which the proces
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 
@@ -57,7 +57,7 @@ def held(sent: Sent, came: Came) -> Held:
     arrived, cuts = _arrived(writes, came.arrivals)
     begun = [one[0] for one in sent.spoken[: len(arrived)]]
     delays = tuple(there - here for here, there in zip(begun, arrived, strict=True))
-    gaps = tuple(later - earlier for earlier, later in zip(delays, delays[1:], strict=False))
+    gaps = tuple(later - earlier for earlier, later in pairwise(delays))
     before = sent.received - came.sent if delays else None
     after = delays[0] if delays else None
     ttft = None if before is None or after is None else before + after

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .matching import Came, Held, Sent, held, spread
-from .run import HERE, ROOT, Process, machine
+from .run import HERE, ROOT, Process
 
 WARM = 4  # tokens of the calls that open the connections
 SAMPLE = 0.01  # seconds between two looks at the loop's lateness

@@ -6,7 +6,7 @@ Times are seconds, money is US dollars (Decimal), tokens are counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -322,12 +322,16 @@ class Route:
 @quick
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One HTTP request as a wire wrote it. `headers` may hold a key, so they are never shown."""
+    """One HTTP request as a wire wrote it. `headers` may hold a key, so they are never shown.
+
+    `on_write` is told when the body goes to the socket (loop time), where somebody measures.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    on_write: Callable[[float], None] | None = field(default=None, repr=False, compare=False)
 
 
 class ToolDelta(NamedTuple):

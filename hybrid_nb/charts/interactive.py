@@ -36,7 +36,7 @@ def bundle(found: Any) -> dict[str, Any]:
     import json
 
     shown: dict[str, Any] = json.loads(found.to_json())
-    return {**shown, "config": {"responsive": True, "displaylogo": False}}
+    return {**shown, "config": {"displaylogo": False}}
 
 
 def words(text: str) -> str:
@@ -52,7 +52,8 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "title": {"text": f"<b>{words(chart.title)}</b>", "subtitle": {"text": notes, "font": {"size": 12}},
                   "x": 0.01, "xanchor": "left", "automargin": True, "yref": "container", "pad": {"t": 14, "b": 8}},
         "font": {"size": 12, "color": look.INK}, "paper_bgcolor": look.PAPER, "plot_bgcolor": look.PAPER,
-        "height": chart.height + 20 * len(chart.notes), "autosize": True, "hovermode": "closest", "margin": MARGIN,
+        # both sizes: else JupyterLab has it take the height of a cell that is hidden while the theme changes
+        "width": chart.width, "height": chart.height + 20 * len(chart.notes), "hovermode": "closest", "margin": MARGIN,
         "barmode": stacked or ("group" if chart.bars == "grouped" else "stack"), "bargap": 0.2,
         "showlegend": chart.legend or any(isinstance(mark, Line) and mark.label for mark in chart.marks),
         "xaxis": _axis(chart.x, chart), "yaxis": _axis(chart.y, chart),

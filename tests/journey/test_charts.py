@@ -23,22 +23,35 @@ Static()
 """
 
 
-def test_a_picture_is_live_in_jupyterlab_and_png_without_plotly(lab):
+def test_a_picture_is_live_in_jupyterlab_and_still_where_plotly_is_not(lab):
     nb = lab.notebook([CHART, "picture", ALONE])
     nb.run_all()
-    live, static = nb.output(1), nb.output(2)
-    picture = live.locator("[data-mime-type='application/vnd.plotly.v1+json']")
-    expect(picture.locator(".main-svg").first).to_be_visible()
-    expect(live).to_contain_text("a/small")
-    expect(picture.locator("img")).to_be_hidden()
-    expect(live).to_contain_text("b/<b>large")
-    nb.screenshot("b", live)
-    expect(static.locator("img")).to_be_visible()
-    print("size", static.locator("img").bounding_box())
-    nb.screenshot("c", static)
+    live, still = nb.output(1), nb.output(2)
+    drawn = live.locator(".js-plotly-plot .main-svg").first
+    expect(drawn).to_be_visible()
+    assert live.locator(".plot-img:visible").count() == 0  # plotly's preview of a PNG, which would be cut off
+    for text in ("a/small", "b/<b>large", "Intervals of 95 %."):
+        expect(live).to_contain_text(text)
+    assert nb.axe(live) == []
+    box = still.locator("img").bounding_box()
+    assert (box["width"], box["height"]) == (760, 440)
     nb.theme("JupyterLab Dark")
-    nb.page.wait_for_timeout(500)
-    nb.screenshot("d", nb.page.locator(".jp-Notebook"))
-    print(nb.axe(live), nb.axe(static))
+    nb.page.wait_for_timeout(300)  # in which JupyterLab resizes what is on the page
+    assert drawn.bounding_box()["height"] > 400
+    nb.screenshot("dark", nb.page.locator(".jp-Notebook"))
+    nb.width(480)
+    scrolls = "e => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== 'visible'"
+    assert any(live.locator("*").all()[n].evaluate(scrolls) for n in range(8)) or live.evaluate(scrolls)
     assert nb.errors() == []
-    print(nb.pictures)
+
+
+def test_a_saved_picture_is_seen_before_anything_ran(lab):
+    nb = lab.notebook([CHART, "picture"])
+    nb.run_all()
+    expect(nb.output(1).locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    saved = nb.save()["cells"][1]["outputs"][0]["data"]
+    assert {"application/vnd.plotly.v1+json", "image/jpeg", "text/plain"} <= set(saved)
+    nb.reload()
+    shown = nb.output(1).locator(".js-plotly-plot .main-svg, .plot-img")  # its renderer may have kept a preview
+    expect(shown.locator("visible=true").first).to_be_visible()
+    assert shown.locator("visible=true").first.bounding_box()["width"] == 760

@@ -9,8 +9,8 @@ clustered wilson  0/1, samples asked several times: Wilson on the effective numb
 bootstrap-t       graded, 5 to 99 samples: studentised bootstrap of whole samples, seeded; percentile and BCa limits
                   cover less at every small number (0.84 and 0.85 where it has 0.95, for 5 scores)
 clustered t       graded, 100 samples or more: the clustered standard error, t with C - 1 degrees
-bounded           graded within [0, 1], fewer than 5 samples or all alike: Wilson's limits for the mean, which are
-                  wide enough for any distribution of that mean within [0, 1]
+bounded           graded within [0, 1], fewer than 5 samples or nearly all alike: Wilson's limits for the mean, as if
+                  each sample were right or wrong, which no distribution within [0, 1] spreads more than
 t                 graded and not within [0, 1], fewer than 5 samples
 """
 
@@ -100,8 +100,8 @@ def _limits(
             return (*wilson(mean, samples, float(distribution().norm.ppf(tail))), "wilson")
         return (*_clustered_wilson(mean, sums, counts, tail), "clustered wilson")
     error = float(clustered_error(sums, counts))
-    alike = error < 1e-12 * max(1.0, abs(mean))
-    if unit and (alike or samples < FEW):
+    alike = error <= 1e-12 * float(np.abs(values).max())
+    if unit and (alike or samples < FEW or _lumped(sums / counts)):
         return (*wilson(mean, samples, float(distribution().norm.ppf(tail))), "bounded")
     if alike:
         return None, None, "all alike"
@@ -109,12 +109,18 @@ def _limits(
     return (max(0.0, low), min(1.0, high), method) if unit else (low, high, method)
 
 
+def _lumped(means: Floats) -> bool:
+    """Whether the spread hangs on a few samples: nearly all have the same score, or nearly all of the best or worst."""
+    _, often = np.unique(means, return_counts=True)
+    return bool(len(means) - often.max() < RARE or min(means.sum(), (1 - means).sum()) < RARE / 2)
+
+
 def _graded(
     mean: float, error: float, sums: Floats, counts: Floats, tail: float, seed: int
 ) -> tuple[float, float, str]:
     samples = len(sums)
     if FEW <= samples < MANY:
-        return (*_bootstrap_t(sums, counts, tail, seed), "bootstrap-t")
+        return (*bootstrap_t(sums, counts, tail, seed), "bootstrap-t")
     half = float(distribution().t.ppf(tail, samples - 1)) * error
     return mean - half, mean + half, "t" if samples < FEW else "clustered t"
 
@@ -129,12 +135,13 @@ def _clustered_wilson(mean: float, sums: Floats, counts: Floats, tail: float) ->
     return wilson(mean, effective, float(distribution().t.ppf(tail, samples - 1)))
 
 
-def _bootstrap_t(sums: Floats, counts: Floats, tail: float, seed: int) -> tuple[float, float]:
+def bootstrap_t(sums: Floats, counts: Floats, tail: float, seed: int) -> tuple[float, float]:
+    """Limits of a mean over clusters: bootstrap of whole clusters, each resample measured by its own error."""
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(sums), (RESAMPLES, len(sums)))
     drawn, sizes = sums[chosen], counts[chosen]
     errors = clustered_error(drawn, sizes)
-    mean, usable = sums.sum() / counts.sum(), errors > 1e-12 * max(1.0, float(np.abs(sums).max()))
+    mean, usable = sums.sum() / counts.sum(), errors > 1e-12 * float(np.abs(sums).max())
     ratios = (drawn.sum(-1) / sizes.sum(-1) - mean)[usable] / errors[usable]
     below, above = np.quantile(ratios, (1 - tail, tail))
     error = float(clustered_error(sums, counts))

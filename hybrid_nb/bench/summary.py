@@ -89,7 +89,7 @@ def _costs(calls: pd.DataFrame, names: list[str], confidence: float, failures: s
     told: dict[str, Any] = {"unknown_cost": int((~known).sum())}
     if not known.any():
         return told
-    mean = mean_interval(costs[known], calls["id"][known], confidence, seed)
+    mean = mean_interval(costs[known], calls["id"][known], confidence, seed, unit=False)
     told |= {
         "cost_usd": float(costs.sum()),
         "cost_per_call_usd": mean.value,

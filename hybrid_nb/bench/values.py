@@ -50,6 +50,14 @@ def measure_name(run: Figures, name: str | None) -> str:
     return name
 
 
+def scorer_name(run: Figures, scorer: str | None) -> str:
+    """A scorer of the run; None is the first. Raises OptionValueError with what there is."""
+    name = measure_name(run, scorer)
+    if name not in scorers(run):
+        raise OptionValueError(f"{name} is no score of this run; its scorers: {', '.join(scorers(run)) or 'none'}")
+    return name
+
+
 def scored(calls: pd.DataFrame, scorer: str, failures: str = "wrong") -> pd.Series[Any]:
     """The scores of a model's calls as floats, NaN where there is none. Failed calls by `failures` (see above)."""
     if failures not in FAILURES:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybrid_nb.bench.figures import Figures
 from hybrid_nb.bench.measures import measures
 from hybrid_nb.bench.records import (
     CALL_COLUMNS,
@@ -64,7 +65,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Figures):
     """The result of router.benchmark().
 
     Attributes:
@@ -92,18 +93,6 @@ class Run:
         chunks = [(call.key, *arrival) for call in calls for arrival in call.arrivals]
         scores = [(call.key, name, *score) for call in calls for name, score in call.scores.items()]
         return cls(table, frame(chunks, CHUNK_COLUMNS), frame(scores, SCORE_COLUMNS), frame(votes, VOTE_COLUMNS), info)
-
-    @property
-    def measured(self) -> pd.DataFrame:
-        """The calls that count: those of the warm-up and those that were not asked are left out."""
-        table = self.calls
-        return table[(table["phase"] == "measured") & (table["status"] != "skipped")]
-
-    @property
-    def models(self) -> list[str]:
-        """The models in the order in which they were named."""
-        named = self.info.settings.get("models") or self.calls["model"].dropna().unique().tolist()
-        return [str(name) for name in named]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the run into a folder: calls, chunks, scores and votes as Parquet, and run.json. Returns the folder."""

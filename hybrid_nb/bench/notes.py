@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hybrid_nb.bench.pairs import paired
 from hybrid_nb.bench.summary import summary
 from hybrid_nb.bench.values import scorers
-from hybrid_nb.bench.wording import percent
-from hybrid_nb.core.late import late
+from hybrid_nb.bench.wording import known, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,8 @@ def comparison(run: Figures, name: str, confidence: float, failures: str, seed: 
         return [f"{text}." for text in table["explanation"]]
     means = {row["model_a"]: row["mean_a"] for row in table.to_dict("records")}
     means |= {row["model_b"]: row["mean_b"] for row in table.to_dict("records")}
-    first = max(means, key=lambda model: -1.0 if means[model] is late("pandas", "frames").NA else float(means[model]))
+    levels = {model: -math.inf if known(mean) is None else float(mean) for model, mean in means.items()}
+    first = max(levels, key=lambda model: levels[model])
     own = table[(table["model_a"] == first) | (table["model_b"] == first)]
     others = own["model_a"].where(own["model_b"] == first, own["model_b"])
     beaten, tied = others[own["verdict"] == f"{first} better"].tolist(), others[own["verdict"] == "tied"].tolist()

@@ -11,7 +11,7 @@ UNKNOWN = "–"
 
 def known(value: Any) -> float | None:
     """A cell of a frame as a float, or None where it is missing."""
-    return None if value is None or value != value or str(value) == "<NA>" else float(value)
+    return None if value is None or str(value) in ("<NA>", "nan") else float(value)
 
 
 def percent(value: Any) -> str:

@@ -25,7 +25,7 @@ from hybrid_nb.bench.journal import NAME, Journal, Past
 from hybrid_nb.bench.load import Load, Work
 from hybrid_nb.bench.order import Task, measured, warmup
 from hybrid_nb.bench.outcome import shown
-from hybrid_nb.bench.pricing import Estimate
+from hybrid_nb.bench.pricing import NOTHING, Estimate
 from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.protocol import AnyScorer
 from hybrid_nb.bench.rating import Rating
@@ -127,7 +127,8 @@ def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, ca
     found = scoring.prepared(given, allow_code)
     for scorer in found:
         scorer.check(items)
-        caller.check_judge(scorer.name, getattr(scorer, "model", None))
+        for model in scorer.asks:
+            caller.check_judge(scorer.name, model)
     for note in scoring.notes(found, spec.models):
         warnings.warn(note, stacklevel=4)
     return found
@@ -178,9 +179,21 @@ class Plan:
             self.caller.most if self.caller.limit is not None else None, self.caller.patience, past.seconds,
             spec.endless,
         )  # fmt: skip
-        estimate = Estimate(None, None) if total is None else one.times(Decimal(total) / self._each)
+        estimate = (
+            Estimate(None, None) if total is None else one.times(Decimal(total) / self._each) + self._judges(total)
+        )
         rating = self._rating(till) if self.scorers else None
         return Bench(Load(work, till), kept, self._info(estimate, rating), rating, self.save)
+
+    def _judges(self, total: int) -> Estimate:
+        """What scorers that ask models cost."""
+        samples = -(-total // len(self.spec.models))
+        sums = NOTHING
+        for scorer in self.scorers:
+            for model in scorer.asks:
+                questions = scorer.questions(samples, len(self.spec.models))
+                sums += self.caller.question_costs(model, self.items[0]).times(questions)
+        return sums
 
     def _tasks(self) -> Iterator[Task]:
         spec, past = self.spec, self.past

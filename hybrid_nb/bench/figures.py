@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hybrid_nb.bench.results import Info
-    from hybrid_nb.charts.picture import Picture
+    from hybrid_nb.bench.tables import Summary
 
 
 class Figures:
@@ -86,7 +85,7 @@ class Figures:
         "too few samples") and explanation, a sentence. "Tied" is not "equal": power() says what could have been seen.
 
         0/1 scores: exact McNemar test, interval by Bonett and Price. Else: permutation test by changing signs (exact
-        up to 12 samples that differ), interval by bootstrap-t (5 to 99 samples) or t.
+        up to 12 samples that differ), interval by bootstrap-t (5 to 499 samples) or t.
         """
         from hybrid_nb.bench.pairs import paired
 
@@ -178,28 +177,27 @@ class Figures:
 
         return aiq(self, scorer, failures)
 
-    def plot(self, kind: str = "pareto", **options: Any) -> Picture:
-        """A picture, which shows itself at the end of a cell; .save("x.svg", ".png" or ".html"), .figure is plotly's.
-
-        "pareto": dollars a call against a score (scorer=, confidence=), with intervals and the front.
-        "latency": the distribution of a time (measure="ttft_answer_s", or another in seconds) by model.
-        "timeline": a bar a call: queue, first token, streaming, failures (most=150 calls).
-        "spend": dollars so far, by model.
-        "heatmap": a score by model and cluster (scorer=), with the number of calls in each cell.
+    def report(
+        self,
+        limits: Mapping[str, float] | None = None,
+        confidence: float = 0.95,
+        failures: str = "wrong",
+        seed: int = 0,
+    ) -> Summary:
+        """The summary for people, with sentences below it: who is tied, whether the times are to be trusted, what is
+        missing. Printed it fits 100 columns; a cell shows it as HTML; `.to_markdown()`, `.to_html()`, `.frame`.
         """
-        from hybrid_nb.bench.plots import chart
-        from hybrid_nb.charts.picture import Picture
+        from hybrid_nb.bench.tables import report
 
-        return Picture(chart(self, kind, **options))
+        return report(self, limits, confidence, failures, seed)
 
-    def to_html(self, path: str | os.PathLike[str], interactive: bool = False, answers: int = 3) -> Path:
-        """Write a report into one file that needs no network and no script, for the screen and for paper: the summary,
-        pairs, pictures, settings, versions, what was skipped, `answers` right and wrong ones of each model, failures.
+    def _repr_html_(self) -> str | None:
+        return None if self.measured.empty or not _installed() else self.report().to_html()
 
-        interactive: pictures to hover over and zoom, with plotly inside the file (5 MB). Returns the path.
-        """
-        from hybrid_nb.bench.page import page
+    def _repr_markdown_(self) -> str | None:
+        return None if self.measured.empty or not _installed() else self.report().to_markdown()
 
-        place = Path(path)
-        place.write_text(page(self, interactive, answers), "utf-8")
-        return place
+
+def _installed() -> bool:
+    """Without scipy a cell shows the one line of repr(); summary() says what to install."""
+    return find_spec("scipy") is not None

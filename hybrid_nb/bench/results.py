@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.figures import Figures
+from hybrid_nb.bench.drawn import Drawn
 from hybrid_nb.bench.measures import measures
 from hybrid_nb.bench.records import (
     CALL_COLUMNS,
@@ -65,7 +65,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Run(Figures):
+class Run(Drawn):
     """The result of router.benchmark().
 
     Attributes:

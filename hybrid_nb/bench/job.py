@@ -140,6 +140,7 @@ class Bench:
         info = replace(
             self.info,
             seconds=seconds,
+            clock=self.load.start,
             judge_cost_usd=rating.tally.cost_usd if rating else 0.0,
             stopped=self.load.stopped or (rating.stopped if rating else None),
             loop_lag_s=spread(lags),

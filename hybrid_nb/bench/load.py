@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from hybrid_nb.bench import outcome
+from hybrid_nb.bench import heap, outcome
 from hybrid_nb.bench.arrivals import Slot
 from hybrid_nb.bench.lag import Lag
 from hybrid_nb.bench.order import Task
@@ -76,6 +76,11 @@ class Load:
         """Seconds since the run's start."""
         return self._clock() - self._origin
 
+    @property
+    def start(self) -> float | None:
+        """The clock at the run's start; None when it began earlier, in another process."""
+        return None if self.work.offset else self._origin
+
     async def run(self) -> None:
         """All calls, until they end or are stopped."""
         loop = asyncio.get_running_loop()
@@ -84,8 +89,9 @@ class Load:
         self._origin = self._clock() - self.work.offset
         lagging = loop.create_task(self.lag.watch(self._clock))
         try:
-            async with asyncio.TaskGroup() as group:
-                self._begin(group)
+            with heap.settled():
+                async with asyncio.TaskGroup() as group:
+                    self._begin(group)
         finally:
             lagging.cancel()
         self._skip_rest()

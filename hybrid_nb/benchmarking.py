@@ -36,6 +36,7 @@ from hybrid_nb.bench.spending import Purse
 from hybrid_nb.bench.till import Till
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply, RoutePlan
 from hybrid_nb.engine.catalogue import Catalogue
 
@@ -70,7 +71,11 @@ def prepared(
     """A run that is ready to begin. Raises OptionValueError and its kin for whatever is wrong."""
     router._check_open()
     spec = checked(models, settings)
+    late("pandas", "benchmark")  # what is missing is told now, and not when everything is paid for
+    if save is not None:
+        late("pyarrow", "benchmark")
     items = items_of(data, spec.prompt)
+    spec.check_stages(len(items))
     caller = Caller(Asking(router), spec)
     estimate = caller.checked(items)
     wanted = _scorers(scorers, allow_code, items, spec, caller)
@@ -130,7 +135,7 @@ def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, ca
         for model in scorer.asks:
             caller.check_judge(scorer.name, model)
     for note in scoring.notes(found, spec.models):
-        warnings.warn(note, stacklevel=4)
+        warnings.warn(note, stacklevel=5)  # where the person called
     return found
 
 

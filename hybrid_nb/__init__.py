@@ -37,7 +37,7 @@ _WIDGETS: dict[str, str] = {  # need the extra [lab]
     "ProviderManager": "hybrid_nb.notebook.widgets.providers.manager",
     "ProviderSelector": "hybrid_nb.notebook.widgets.selector",
 }
-_MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors"}
+_MODULES = {"sim": "hybrid_nb.sim", "errors": "hybrid_nb.core.errors", "scorers": "hybrid_nb.bench.scorers"}
 
 __all__ = [  # noqa: PLE0604 - names load on use
     "__version__",
@@ -47,6 +47,7 @@ __all__ = [  # noqa: PLE0604 - names load on use
 
 if TYPE_CHECKING:
     from hybrid_nb import sim as sim
+    from hybrid_nb.bench import scorers as scorers
     from hybrid_nb.compare import Comparison as Comparison
     from hybrid_nb.core import errors as errors
     from hybrid_nb.core.types import (

@@ -46,6 +46,9 @@ from hybrid_nb.views import Views
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hybrid_nb.bench.job import Job
+    from hybrid_nb.bench.results import Run
+
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
 Clock = Callable[[], float]
 
@@ -282,6 +285,46 @@ class Router(Views):
                 return Side(name, None, error)
 
         return tuple(await asyncio.gather(*(one(n, p) for n, p in zip(names, prepared, strict=True))))
+
+    def benchmark(
+        self,
+        data: Any,
+        models: Sequence[str] | str,
+        scorers: Any = (),
+        *,
+        epochs: int = 1,
+        concurrency: int | None = None,
+        rate: float | Sequence[float] | None = None,
+        warmup: int = 0,
+        arrivals: str | Sequence[float] = "poisson",
+        duration: float | None = None,
+        prompt: str | None = None,
+        timeout: float | None = None,
+        max_cost: Any = None,
+        unique: bool = False,
+        seed: int = 0,
+        save: str | os.PathLike[str] | None = None,
+        resume: bool = True,
+        progress: Any = True,
+        limits: Mapping[str, float] | None = None,
+        allow_code: bool = False,
+        **options: Any,
+    ) -> Run:
+        """Ask every model every sample of the data, and measure and score what comes."""
+        from hybrid_nb import benchmarking
+
+        job = benchmarking.start(
+            self, data, models, scorers, epochs=epochs, concurrency=concurrency, rate=rate, warmup=warmup,
+            arrivals=arrivals, duration=duration, prompt=prompt, timeout=timeout, max_cost=max_cost, unique=unique,
+            seed=seed, save=save, resume=resume, limits=limits, allow_code=allow_code, **options,
+        )  # fmt: skip
+        return benchmarking.follow(job, progress)
+
+    def start_benchmark(self, data: Any, models: Sequence[str] | str, scorers: Any = (), **settings: Any) -> Job:
+        """benchmark() that does not wait: a Job with .progress, .stop(), .done and .result()."""
+        from hybrid_nb import benchmarking
+
+        return benchmarking.start(self, data, models, scorers, **settings)
 
     def _check_open(self) -> None:
         if self._closed:

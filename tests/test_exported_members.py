@@ -9,7 +9,7 @@ def test_the_door() -> None:
         "ChatCell", "Comparison", "CostTable", "Dashboard", "HealthPanel", "Image", "Message", "ProviderManager",
         "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Stream", "Tool", "ToolCall", "Usage",
         "__version__", "default_router", "errors",
-        "load_ipython_extension", "set_default_router", "sim",
+        "load_ipython_extension", "scorers", "set_default_router", "sim",
     ]  # fmt: skip
     for name in hnb.__all__:
         assert getattr(hnb, name) is not None

@@ -30,13 +30,15 @@ class AttemptTrace:
     """The times of one attempt: when its request was written, and every chunk that was not empty.
 
     `kept`: what came is in the answer. A rival that lost, and what failed before its first text, is not.
+    `ended`: when it was over, before its row was written; None while it is under way.
     """
 
-    __slots__ = ("arrivals", "kept", "sent")
+    __slots__ = ("arrivals", "ended", "kept", "sent")
 
     def __init__(self, sent: float) -> None:
         self.sent = sent
         self.kept = False
+        self.ended: float | None = None
         self.arrivals: list[Arrival] = []
 
     def took(self, at: float, chunk: Chunk) -> None:

@@ -409,7 +409,7 @@ class Try:
         )
         self.call.attempts.append(self.noted)
         if self.trace is not None:
-            self.trace.kept = outcome in ("ok", "interrupted")
+            self.trace.kept, self.trace.ended = outcome in ("ok", "interrupted"), self.clock()
 
 
 async def whole(response: Response) -> bytes:

@@ -54,7 +54,7 @@ class Context:
 
     ask: Ask
     models: tuple[str, ...] = ()
-    rng: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - seeded on purpose
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
     tally: Tally = field(default_factory=Tally)
 
     async def question(self, prompt: Any, options: Mapping[str, Any]) -> Reply:

@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from hybrid_nb.bench.data import items_of
 from hybrid_nb.bench.preference import Preference
-from hybrid_nb.bench.records import Item
 from hybrid_nb.core.config import nearest
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook.widgets.arena import matches, page, saved
 from hybrid_nb.notebook.widgets.arena.control import FAILURE_COLUMNS, Contest, Vote
-from hybrid_nb.notebook.widgets.arena.data import items_of
 from hybrid_nb.notebook.widgets.arena.kept import Votes
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
 from hybrid_nb.router import Router
@@ -38,8 +37,8 @@ class Arena(Panel):
     Args:
         router: that asks (None: the default one).
         models: two or more names to compare (None: the first model of each provider).
-        prompts: strings, or data as router.benchmark() takes it; the columns input, id and cluster are used. None:
-            only prompts that are typed in.
+        prompts: a list of strings, or data as router.benchmark() takes it; input, id and cluster are used. None: only
+            prompts that are typed in.
         rater: who votes; each rater votes on each pair and prompt once.
         save: a file (.jsonl, .csv, .parquet) that has every vote before the names are shown. If it is there, its votes
             count, and what this rater has voted on is not asked again.
@@ -77,8 +76,8 @@ class Arena(Panel):
             late(package, "lab")
         if goal is not None and goal < 1:
             raise OptionValueError(f"goal must be 1 or more, not {goal}")
-        items, kept = items_of(prompts), Votes(save)
-        self._made = {"items": items, "votes": kept, "rater": rater, "goal": goal, "seed": seed}
+        items, kept = [] if prompts is None else items_of(prompts), Votes(save)
+        self._made: dict[str, Any] = {"items": items, "votes": kept, "rater": rater, "goal": goal, "seed": seed}
         self._models, self._frontend, self._options = models, frontend, options
         super().__init__(router)
         if kept.lost:
@@ -102,7 +101,7 @@ class Arena(Panel):
 
     def _hear(self, wish: Any) -> None:
         kind = wish.get("ask") if isinstance(wish, dict) else None
-        if kind in ("vote", "skip") and wish.get("number") != self._number:
+        if kind in ("vote", "skip") and wish.get("number") != self._shown:
             return  # of a page that shows another pair
         if kind == "vote":
             self.contest.vote(str(wish.get("choice")))
@@ -112,7 +111,7 @@ class Arena(Panel):
             {"next": self.contest.next, "skip": self.contest.skip, "rest": self.contest.rest}[kind]()
 
     @property
-    def _number(self) -> int | None:
+    def _shown(self) -> int | None:
         bout = self.contest.bout
         return None if bout is None else bout.match.number
 
@@ -229,6 +228,3 @@ def front_end(wanted: str | None) -> Any:
     from hybrid_nb.notebook.widgets.arena.core_view import CoreView
 
     return CoreView()
-
-
-__all__ = ["Arena", "Item", "Pair", "Vote"]

@@ -163,12 +163,14 @@ class Contest:
 
     def _chosen(self, chance: random.Random) -> tuple[Item, matches.Pair] | None:
         among = matches.pairs(name for name in self.models if name not in self.left_out)
-        under_way = {bout.match.key for bout in (self.bout, self._ahead) if bout is not None}
+        waiting = (self.bout if self.vote_cast is None else None, self._ahead)
+        under_way = {bout.match.key for bout in waiting if bout is not None}
+        votes = self._counted(mine=False) + Counter(under_way)
         if self._wishes and among:
             wish = self._wishes.pop(0)
-            return matches.choose([wish], among, self._counted(mine=False), (), chance)
+            return matches.choose([wish], among, votes, (), chance)
         gone = self._aside | self._broken() | set(self._mine()) | under_way
-        return matches.choose(self.items, among, self._counted(mine=False), gone, chance)
+        return matches.choose(self.items, among, votes, gone, chance)
 
     def _go(self) -> None:
         """Wait for the bout, show it, or say why there is none."""

@@ -129,7 +129,7 @@ def _replace(path: Path, rows: Sequence[Row]) -> None:
 def _from_frame(table: pd.DataFrame) -> list[Row]:
     pandas = late("pandas", "frames")
     found = []
-    for row in table[list(VOTE_COLUMNS)].itertuples(index=False):
-        values = [None if pandas.isna(value) else value for value in row]
-        found.append((values[0].timestamp(), *values[1:]))
+    for row in table[list(VOTE_COLUMNS)].to_dict("records"):
+        moment, *others = row.values()
+        found.append((moment.timestamp(), *(None if pandas.isna(value) else value for value in others)))
     return found

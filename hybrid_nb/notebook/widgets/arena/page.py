@@ -114,14 +114,14 @@ def ranking(contest: Contest) -> Preference:
 
 def rows(found: Preference) -> list[list[Any]]:
     """The ranking under HEADS."""
-    return [
-        [
-            row.model, _span(row.rank_low, row.rank_high), f"{row.rating:.0f}",
-            f"{row.rating_low:.0f} to {row.rating_high:.0f}", row.votes,
-            None if row.votes == 0 else percent(float(row.win_share)), row.tied_with or "nobody",
-        ]
-        for row in found.table().itertuples()
-    ]  # fmt: skip
+    return [_row(row) for row in found.table().to_dict("records")]
+
+
+def _row(row: dict[Any, Any]) -> list[Any]:
+    interval = f"{row['rating_low']:.0f} to {row['rating_high']:.0f}"
+    won = percent(float(row["win_share"])) if row["votes"] else None
+    rank = _span(row["rank_low"], row["rank_high"])
+    return [row["model"], rank, f"{row['rating']:.0f}", interval, row["votes"], won, row["tied_with"] or "nobody"]
 
 
 def _span(low: int, high: int) -> str:
@@ -133,9 +133,9 @@ def remarks(found: Preference) -> list[str]:
     return [f"Position: {found.left}.", *(f"Note: {note}." for note in found.notes)]
 
 
-def caption(contest: Contest) -> str:
+def caption(found: Preference) -> str:
     """What the ranking is."""
-    count = len(contest.votes.rows)
+    count = int(found.wins.sum() + found.ties.sum() / 2)
     return f"Ranking by {count} vote{'' if count == 1 else 's'} (Bradley-Terry, 95 % intervals)"
 
 
@@ -144,7 +144,7 @@ def ranking_html(contest: Contest, scrolls: bool = False) -> str:
     if not contest.votes.rows:
         return ""
     found = ranking(contest)
-    return table(caption(contest), HEADS, rows(found), (2, 4, 5), scrolls) + "".join(map(paragraph, remarks(found)))
+    return table(caption(found), HEADS, rows(found), (2, 4, 5), scrolls) + "".join(map(paragraph, remarks(found)))
 
 
 def ranking_text(contest: Contest) -> str:
@@ -152,4 +152,4 @@ def ranking_text(contest: Contest) -> str:
     if not contest.votes.rows:
         return ""
     found = ranking(contest)
-    return "\n".join([text_table(caption(contest), HEADS, rows(found)), *remarks(found)])
+    return "\n".join([text_table(caption(found), HEADS, rows(found)), *remarks(found)])

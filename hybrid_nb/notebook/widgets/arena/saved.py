@@ -35,7 +35,8 @@ def _vote(contest: Contest) -> list[str]:
 
 def _side(place: str, answer: Answer, note: str) -> str:
     head = f'<p style="margin:0"><strong>{place}: {escape(answer.model)}</strong></p>'
-    return f'<article style="min-width:0">{head}{static(answer.text)}<footer><small>{escape(note)}</small></footer></article>'
+    foot = f"<footer><small>{escape(note)}</small></footer>"
+    return f'<article style="min-width:0">{head}{static(answer.text)}{foot}</article>'
 
 
 def text(contest: Contest) -> str:

@@ -15,7 +15,8 @@ _STATIC = Path(__file__).parents[1] / "static"
 
 
 class ArenaView(anywidget.AnyWidget):
-    """Shows `page` and sends what the user wants: {"ask": "vote", "choice", "number"}, "next", "skip", "rest", "own"."""
+    """Shows `page` and sends what the user wants: {"ask": "vote" (choice, number), "next", "skip" (number), "rest" or
+    "own" (text)}."""
 
     _esm = _STATIC / "arena.js"
     _css = (_STATIC / "chat.css").read_text("utf-8") + (_STATIC / "arena.css").read_text("utf-8")

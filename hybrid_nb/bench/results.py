@@ -177,7 +177,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     result = table.astype(kinds)
     if "time" in table.columns:
         times = late("pandas", "frames").to_datetime(result["time"], unit=_unit(table), utc=True)
-        result["time"] = times.dt.as_unit("ms")
+        result["time"] = times.dt.round("ms").dt.as_unit("ms")  # as_unit alone cuts: a float of 0.024 s has less
     return result
 
 

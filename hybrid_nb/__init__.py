@@ -30,6 +30,7 @@ _NAMES = {
     "Route": "hybrid_nb.core.types",
 }
 _WIDGETS: dict[str, str] = {  # need the extra [lab]
+    "Arena": "hybrid_nb.notebook.widgets.arena.cell",
     "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from hybrid_nb.core.types import (
         Usage as Usage,
     )
+    from hybrid_nb.notebook.widgets.arena.cell import Arena as Arena
     from hybrid_nb.notebook.widgets.chat.cell import ChatCell as ChatCell
     from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
     from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard
@@ -115,10 +117,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext hybrid_nb`: the magics."""
+    """`%load_ext hybrid_nb`: the magics; and `df.llm`, where pandas is there already."""
+    import sys
+
     from hybrid_nb.notebook.magics import register
 
     register(shell)
+    if "pandas" in sys.modules:
+        import_module("hybrid_nb.pandas")
 
 
 def unload_ipython_extension(shell: Any) -> None:

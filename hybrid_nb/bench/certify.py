@@ -92,15 +92,20 @@ def _undecided(n: int, over: int, share: float, confidence: float, least: int) -
 def more_calls(n: int, over: int, share: float, confidence: float, least: int = 0) -> int | None:
     """Calls that are still needed if as many of them as until now lie over the bound; None: more will not help."""
     rate = over / n if n else 0.0
-    if rate >= 1 - share:
-        return None
-    total = max(n, needed(share, confidence, max(least, over)))
-    while total < MOST:
-        enough = needed(share, confidence, max(least, math.ceil(rate * total)))
-        if enough <= total:
-            return total - n
-        total = enough
-    return None
+    low = max(n, needed(share, confidence, max(least, over)) - 1)  # too few, or as many as there are
+
+    def enough(total: int) -> bool:
+        return allowed_over(total, share, confidence) >= max(least, rate * total - 1e-9)
+
+    high = low + 1
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > MOST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high - n
 
 
 def _explanation(row: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hybrid_nb.bench.results import Info
+    from hybrid_nb.bench.tables import Summary
 
 
 class Figures:
@@ -83,7 +85,7 @@ class Figures:
         "too few samples") and explanation, a sentence. "Tied" is not "equal": power() says what could have been seen.
 
         0/1 scores: exact McNemar test, interval by Bonett and Price. Else: permutation test by changing signs (exact
-        up to 12 samples that differ), interval by bootstrap-t (5 to 99 samples) or t.
+        up to 12 samples that differ), interval by bootstrap-t (5 to 499 samples) or t.
         """
         from hybrid_nb.bench.pairs import paired
 
@@ -174,3 +176,28 @@ class Figures:
         from hybrid_nb.bench.tradeoff import aiq
 
         return aiq(self, scorer, failures)
+
+    def report(
+        self,
+        limits: Mapping[str, float] | None = None,
+        confidence: float = 0.95,
+        failures: str = "wrong",
+        seed: int = 0,
+    ) -> Summary:
+        """The summary for people, with sentences below it: who is tied, whether the times are to be trusted, what is
+        missing. Printed it fits 100 columns; a cell shows it as HTML; `.to_markdown()`, `.to_html()`, `.frame`.
+        """
+        from hybrid_nb.bench.tables import report
+
+        return report(self, limits, confidence, failures, seed)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.measured.empty or not _installed() else self.report().to_html()
+
+    def _repr_markdown_(self) -> str | None:
+        return None if self.measured.empty or not _installed() else self.report().to_markdown()
+
+
+def _installed() -> bool:
+    """Without scipy a cell shows the one line of repr(); summary() says what to install."""
+    return find_spec("scipy") is not None

@@ -24,7 +24,7 @@ class Percentile(NamedTuple):
 
 
 def percentile(values: Any, share: float, confidence: float = 0.95) -> Percentile:
-    """The percentile (share 0.95 is p95) of values, and the ordered values that enclose the true one."""
+    """The percentile (share 0.95 is p95) of values, interpolated, and the ordered values that enclose the true one."""
     ordered: Floats = np.sort(np.asarray(values, dtype=float))
     n = len(ordered)
     if not n:
@@ -33,7 +33,9 @@ def percentile(values: Any, share: float, confidence: float = 0.95) -> Percentil
     below, above = int(binomial.ppf(tail)), int(binomial.ppf(1 - tail)) + 1  # places, from 1
     low = float(ordered[below - 1]) if below >= 1 else None
     high = float(ordered[above - 1]) if above <= n else None
-    return Percentile(float(np.quantile(ordered, share)), low, high, n)
+    value = float(np.quantile(ordered, share))
+    value = value if low is None else max(low, value)  # of two values the p99 is rather over the larger than between
+    return Percentile(value if high is None else min(high, value), low, high, n)
 
 
 def allowed_over(n: int, share: float, confidence: float) -> int:

@@ -57,7 +57,7 @@ def _row(measure: str, pair: Pair, unit: Unit, difference: float | None, power: 
         apart = (sum(pair.wins) + 1) / (n + 2)  # one disagreement more: none seen does not mean none there
         row["detectable"] = detectable_share(n, apart, alpha, power)
         row["n_needed"] = samples_for_share(difference, apart, alpha, power) if difference else None
-    elif row["sd"] > 0:
+    elif row["sd"] > 1e-12 * float(np.abs(pair.differences).max()):
         row["detectable"] = detectable_mean(n, row["sd"], alpha, power)
         row["n_needed"] = samples_for_mean(difference, row["sd"], alpha, power) if difference else None
     return row | {"explanation": _explanation(row, unit)}

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.figures import Figures
+from hybrid_nb.bench.drawn import Drawn
 from hybrid_nb.bench.measures import measures
 from hybrid_nb.bench.records import (
     CALL_COLUMNS,
@@ -44,6 +44,8 @@ class Info:
         settings: models, epochs, seed, concurrency, rate, arrivals, warmup, options ... as they were in force.
         versions: of Python, the system, hybrid_nb and packages that matter.
         started: ISO 8601, UTC. `seconds`: how long it took.
+        clock: time.monotonic() at its start, so that its times can be set beside those that another program of this
+            machine noted. None: it was resumed, and has no single start.
         scorers: their names. `judge_cost_usd`: dollars for judges, beside the calls' own; None: unknown.
         estimate_usd: what was told before it began, at most; None: no price is known.
         stopped: why it ended early ("budget", "interrupt"); None: it ran to its end.
@@ -55,6 +57,7 @@ class Info:
     versions: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     seconds: float = 0.0
+    clock: float | None = None
     scorers: tuple[str, ...] = ()
     judge_cost_usd: float | None = 0.0
     estimate_usd: float | None = None
@@ -65,7 +68,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Run(Figures):
+class Run(Drawn):
     """The result of router.benchmark().
 
     Attributes:
@@ -174,7 +177,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     result = table.astype(kinds)
     if "time" in table.columns:
         times = late("pandas", "frames").to_datetime(result["time"], unit=_unit(table), utc=True)
-        result["time"] = times.dt.as_unit("ms")
+        result["time"] = times.dt.round("ms").dt.as_unit("ms")  # as_unit alone cuts: a float of 0.024 s has less
     return result
 
 

@@ -6,9 +6,9 @@ wilson            0/1, each sample asked once
 clustered wilson  0/1, samples asked several times: Wilson on the effective number of calls, from the standard error
                   clustered by sample (arXiv 2411.00640), with the t quantile of C - 1 degrees. The plain interval
                   mean +- t * SE leaves [0, 1] near its ends and has no width when all samples agree
-bootstrap-t       graded, 5 to 99 samples: studentised bootstrap of whole samples, seeded; percentile and BCa limits
+bootstrap-t       graded, 5 to 499 samples: studentised bootstrap of whole samples, seeded; percentile and BCa limits
                   cover less at every small number (0.84 and 0.85 where it has 0.95, for 5 scores)
-clustered t       graded, 100 samples or more: the clustered standard error, t with C - 1 degrees
+clustered t       graded, 500 samples or more: the clustered standard error, t with C - 1 degrees
 bounded           graded within [0, 1], fewer than 5 samples or nearly all alike: Wilson's limits for the mean, as if
                   each sample were right or wrong, which no distribution within [0, 1] spreads more than
 t                 graded and not within [0, 1], fewer than 5 samples
@@ -26,7 +26,7 @@ from hybrid_nb.core.late import late
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1999
-FEW, MANY = 5, 100  # samples: below FEW nothing can be resampled, from MANY on the t interval is as good
+FEW, MANY = 5, 500  # samples: below FEW nothing can be resampled, from MANY on the t interval is as good
 RARE = 4.0  # effective answers of the rarer kind, below which the clustered standard error is too unsure of itself
 
 

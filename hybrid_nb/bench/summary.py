@@ -51,7 +51,7 @@ def columns(names: list[str], by: str | None = None) -> list[str]:
     first = ["model", *([by] if by else []), "calls", "ok", "failed", "error_rate", "failover_rate"]
     costs = ["unknown_cost", "cost_usd", "cost_per_call_usd", "cost_per_call_usd_low", "cost_per_call_usd_high"]
     quality = [f"score_{name}{end}" for name in names for end in ("", "_low", "_high", "_n", "_unscored", "_method")]
-    times = [f"{name}_{end}" for name in TIMES for end, *_ in _ends()]
+    times = [f"{name}_{end}" for name in TIMES for end in _ends()]
     medians = [f"{name}_p50" for name in MEDIANS]
     return [*first, *costs, "cost_per_1000_usd", "cost_per_right_usd", *quality, *times, *medians, "goodput_rps"]
 
@@ -124,12 +124,8 @@ def _quality(calls: pd.DataFrame, name: str, confidence: float, failures: str, s
     }  # fmt: skip
 
 
-def _ends() -> Iterator[tuple[str, float, str]]:
-    for label, share, enclosed in PERCENTILES:
-        yield label, share, "value"
-        if enclosed:
-            yield f"{label}_low", share, "low"
-            yield f"{label}_high", share, "high"
+def _ends() -> list[str]:
+    return [f"{label}{end}" for label, _, both in PERCENTILES for end in (("", "_low", "_high") if both else ("",))]
 
 
 def _times(calls: pd.DataFrame, confidence: float) -> dict[str, Any]:
@@ -137,8 +133,7 @@ def _times(calls: pd.DataFrame, confidence: float) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name in TIMES:
         values = numbers(answered[name]).dropna()
-        for label, share, part in _ends():
-            told[f"{name}_{label}"] = getattr(percentile(values, share, confidence), part)
-    for name in MEDIANS:
-        told[f"{name}_p50"] = percentile(numbers(answered[name]).dropna(), 0.5, confidence).value
-    return told
+        for label, share, _ in PERCENTILES:
+            found, column = percentile(values, share, confidence), f"{name}_{label}"
+            told |= {column: found.value, f"{column}_low": found.low, f"{column}_high": found.high}
+    return told | {f"{name}_p50": numbers(answered[name]).median() for name in MEDIANS}

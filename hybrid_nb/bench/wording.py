@@ -11,7 +11,7 @@ UNKNOWN = "–"
 
 def known(value: Any) -> float | None:
     """A cell of a frame as a float, or None where it is missing."""
-    return None if value is None or value != value or str(value) == "<NA>" else float(value)
+    return None if value is None or str(value) in ("<NA>", "nan") else float(value)
 
 
 def percent(value: Any) -> str:
@@ -25,13 +25,13 @@ def percent(value: Any) -> str:
 
 
 def seconds(value: Any) -> str:
-    """0.0042 as 4.2 ms, 0.231 as 231 ms, 1.234 as 1.23 s."""
+    """0.0042 as 4.2 ms, 0.231 as 231 ms, 1.204 as 1.20 s."""
     time = known(value)
     if time is None:
         return UNKNOWN
     if abs(time) < 0.9995:
         return f"{1000 * time:.3g} ms" if abs(time) < 0.1 else f"{1000 * time:.0f} ms"
-    return f"{time:.3g} s" if abs(time) < 100 else f"{time:.0f} s"
+    return f"{time:.2f} s" if abs(time) < 9.995 else f"{time:.1f} s" if abs(time) < 99.95 else f"{time:.0f} s"
 
 
 def dollars(value: Any) -> str:

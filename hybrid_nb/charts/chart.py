@@ -167,6 +167,12 @@ class Chart:
         return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in said if part)
 
 
+def listed(mark: Mark, chart: Chart) -> bool:
+    """Whether a mark has a place in the list of names: points on a line of their name have not."""
+    lines = {other.name for other in chart.marks if isinstance(other, Line)}
+    return not isinstance(mark, Rule | Grid) and not (isinstance(mark, Points) and mark.name in lines)
+
+
 def values(items: Iterable[Any]) -> Values:
     """Numbers as they are drawn: what is missing, not a number or infinite is None."""
     return tuple(number(item) for item in items)

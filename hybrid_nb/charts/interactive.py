@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from hybrid_nb.charts import labels, look
-from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, known
+from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, known, listed
 from hybrid_nb.core.late import late
 
 PATTERNS = ("", "/", ".", "x", "-", "\\", "|")
@@ -118,7 +118,8 @@ def _points(go: Any, mark: Points, chart: Chart, sides: Sequence[str]) -> Any:
         mode="markers+text" if any(mark.labels) else "markers", text=[words(label) for label in mark.labels] or None,
         textposition=list(sides) or None, hovertext=_hover(mark.name, mark.x, mark.y, chart), hoverinfo="text",
         error_x=_errors(mark.x, mark.x_low, mark.x_high, colour),
-        error_y=_errors(mark.y, mark.y_low, mark.y_high, colour), showlegend=chart.legend,
+        error_y=_errors(mark.y, mark.y_low, mark.y_high, colour), showlegend=chart.legend and listed(mark, chart),
+        legendgroup=words(mark.name),
     )  # fmt: skip
 
 
@@ -169,9 +170,10 @@ def _line(go: Any, found: Any, mark: Line, chart: Chart) -> None:
         found.add_trace(go.Scatter(x=x, y=list(mark.low), **band))
         found.add_trace(go.Scatter(x=x, y=list(mark.high), fill="tonexty", **band,
                                    fillcolor=f"rgba({red},{green},{blue},0.2)"))  # fmt: skip
+    shown = not mark.thin and bool(mark.label or chart.legend)
     found.add_trace(go.Scatter(x=x, y=_at(mark.y, chart.y), name=words(mark.label or mark.name), mode="lines",
                                line=line, hovertext=_hover(mark.name, mark.x, mark.y, chart), hoverinfo="text",
-                               showlegend=not mark.thin and bool(mark.label or chart.legend)))  # fmt: skip
+                               legendgroup=words(mark.name), showlegend=shown))  # fmt: skip
 
 
 def _bars(go: Any, found: Any, mark: Bars, chart: Chart) -> None:

@@ -16,7 +16,15 @@ from hybrid_nb.charts.chart import Unit
 INK, PAPER, FAINT = "#1b1c1d", "#ffffff", "#62666b"  # text, card, lines of the grid and quiet words
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C66FA0", "#767676", "#B87F00", "#3D8EC6")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "star", "hexagon")
-DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 2), (8, 2, 2, 2), (4, 4), (10, 3), (1, 2))  # in widths of a line
+DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (6, 2),
+    (2, 2),
+    (8, 2, 2, 2),
+    (4, 4),
+    (10, 3),
+    (1, 2),
+)  # in widths of a line
 
 
 def colour(tone: int | None) -> str:
@@ -40,6 +48,13 @@ def written(value: float, unit: Unit) -> str:
     if unit == "share":
         return f"{_short(value * 100)} %"
     return f"{value:,.0f}" if unit == "count" else _short(value)
+
+
+def ticked(value: float, unit: Unit) -> str:
+    """The same at a tick of an axis, where no figure may be lost: "$0.175"."""
+    if unit == "usd" and abs(value) >= 0.1 and abs(round(value, 2) - value) > 1e-9:
+        return f"{'-' if value < 0 else ''}${abs(value):,.4f}".rstrip("0")
+    return written(value, unit)
 
 
 def _figure(value: float) -> str:

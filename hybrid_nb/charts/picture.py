@@ -83,12 +83,12 @@ class Picture:
         if find_spec("plotly") is not None:
             shown[PLOTLY] = interactive.bundle(self.figure)
         if find_spec("matplotlib") is not None:
-            kind = "jpeg" if PLOTLY in shown else "png"
+            kind: static.Kind = "jpeg" if PLOTLY in shown else "png"
             shown[f"image/{kind}"] = base64.b64encode(static.image(self.chart, kind)).decode("ascii")
         if len(shown) == 1:
             shown["text/plain"] += " (pip install 'hybrid-nb[benchmark]' draws it.)"
         size = {"width": self.chart.width, "height": self.chart.height, "alt": self.alt}
-        return shown, {kind: size for kind in shown if kind.startswith("image/")}
+        return shown, {name: size for name in shown if name.startswith("image/")}
 
     def __repr__(self) -> str:
         return f"Picture({self.chart.title!r})"

@@ -17,7 +17,7 @@ from html import escape
 from typing import Any, Literal
 
 from hybrid_nb.charts import look
-from hybrid_nb.charts.chart import Axis, Chart, Grid, Line, Points, Rule
+from hybrid_nb.charts.chart import Axis, Chart, Grid, Line, Rule
 from hybrid_nb.charts.static_marks import draw, name_ends, name_points
 from hybrid_nb.core.late import late
 
@@ -28,6 +28,7 @@ OWN = {
     "svg.fonttype": "none", "legend.frameon": False, "hatch.linewidth": 0.7, "figure.constrained_layout.h_pad": 0.1,
     "figure.constrained_layout.w_pad": 0.1,
 }  # fmt: skip
+Kind = Literal["png", "jpeg"]
 _one = threading.Lock()  # rcParams are the process's
 
 
@@ -43,7 +44,7 @@ def svg(chart: Chart, inline: bool = False) -> str:
     return _tidied(out.getvalue().decode("utf-8"), chart, inline)
 
 
-def image(chart: Chart, kind: Literal["png", "jpeg"] = "png", scale: float = 2.0) -> bytes:
+def image(chart: Chart, kind: Kind = "png", scale: float = 2.0) -> bytes:
     """The picture on its card, with so many dots for a pixel of the page."""
     out = io.BytesIO()
     more: dict[str, Any] = {"metadata": {"Software": None, "Description": chart.alt}}
@@ -84,7 +85,7 @@ def _drawn(figure: Any, chart: Chart) -> None:
     _limits(axes, chart)
     _legend(axes, chart)
     figure.draw_without_rendering()  # which says where everything is, in pixels
-    name_points(axes, [mark for mark in chart.marks if isinstance(mark, Points)])
+    name_points(axes, chart)
     name_ends(axes, [mark for mark in chart.marks if isinstance(mark, Line) and mark.label])
     _name_rules(axes, chart)
 
@@ -106,7 +107,7 @@ def _axis(axis: Any, set_scale: Any, told: Axis, room: int) -> None:
         axis.set_major_locator(locator)
         axis.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC"))
     else:
-        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: look.written(value, told.unit)))
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: look.ticked(value, told.unit)))
 
 
 def place(value: float, axis: Axis) -> float:

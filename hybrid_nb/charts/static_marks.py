@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from hybrid_nb.charts import labels, look
-from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values
+from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, listed
 
 SHAPES = {
     "circle": "o", "square": "s", "triangle-up": "^", "diamond": "D", "triangle-down": "v", "cross": "P", "star": "*",
@@ -36,7 +37,8 @@ def _points(axes: Any, mark: Points, chart: Chart) -> None:
     kind: dict[str, Any] = {"marker": SHAPES[shape], "markersize": SIZES.get(shape, 8.5), "markeredgecolor": look.INK}
     if mark.cross:
         kind = {"marker": "x", "markersize": 7, "markeredgecolor": look.colour(mark.tone), "markeredgewidth": 2}
-    axes.plot(x, y, linestyle="none", color=look.colour(mark.tone), label=mark.name, zorder=4, **kind)
+    axes.plot(x, y, linestyle="none", color=look.colour(mark.tone), zorder=4,
+              label=mark.name if listed(mark, chart) else "_", **kind)  # fmt: skip
 
 
 def _errors(middle: Values, low: Values, high: Values, axis: Axis) -> list[list[float]] | None:
@@ -132,9 +134,10 @@ _DRAWN: dict[type[Mark], Callable[[Any, Any, Chart], None]] = {
 }  # fmt: skip
 
 
-def name_points(axes: Any, marks: Sequence[Points]) -> None:
-    """The names of points, beside them and not over each other."""
-    told = [(x, y, look.shortened(name, 32)) for mark in marks if mark.labels
+def name_points(axes: Any, chart: Chart) -> None:
+    """The names of points, beside them and not over each other, nor over lines where there is room."""
+    marks = [mark for mark in chart.marks if isinstance(mark, Points)]
+    told = [(x, y, look.shortened(name, 40)) for mark in marks if mark.labels
             for x, y, name in zip(mark.x, mark.y, mark.labels, strict=True)
             if x is not None and y is not None and name]  # fmt: skip
     box = axes.get_window_extent()
@@ -142,6 +145,7 @@ def name_points(axes: Any, marks: Sequence[Points]) -> None:
     inside = [(px - box.x0, py - box.y0, name) for (px, py), (_, _, name) in zip(pixels, told, strict=True)]
     sides = {-1: "left", 0: "center", 1: "right"}
     full = [labels.Box(*area) for mark in marks for area in _intervals(axes, mark, box)]
+    full += [area for mark in chart.marks if isinstance(mark, Line) for area in _along(axes, mark, box)]
     for (x, y, name), place in zip(told, labels.places(inside, box.width, box.height, full), strict=True):
         axes.annotate(name, (x, y), xytext=(place.x, place.y), textcoords="offset points", ha=sides[place.anchor],
                       va="center", fontsize=11, in_layout=False, zorder=5)  # fmt: skip
@@ -158,6 +162,14 @@ def _intervals(axes: Any, mark: Points, box: Any) -> Iterator[tuple[float, float
             if None not in (*low, *high):
                 (left, bottom), (right, top) = axes.transData.transform([low, high])
                 yield left - box.x0 - 2, bottom - box.y0 - 2, right - box.x0 + 2, top - box.y0 + 2
+
+
+def _along(axes: Any, mark: Line, box: Any) -> list[labels.Box]:
+    """Where a line runs, as a box for each of its parts."""
+    pairs = [(x, y) for x, y in zip(mark.x, mark.y, strict=True) if x is not None and y is not None]
+    pixels = [(x - box.x0, y - box.y0) for x, y in axes.transData.transform(pairs)] if pairs else []
+    return [labels.Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
+            for a, b in pairwise(pixels)]  # fmt: skip
 
 
 def name_ends(axes: Any, marks: Sequence[Line]) -> None:

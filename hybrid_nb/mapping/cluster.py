@@ -53,7 +53,9 @@ class Cluster:
 
 def cluster_of(client: Any, router: Router, way: How) -> Cluster:
     """The workers of a client. Raises ConfigError for settings that cannot travel, ValueError without any worker."""
-    found = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    if getattr(client, "asynchronous", False):
+        raise OptionValueError("map takes a dask client that is not asynchronous; give one, and await router.amap(...)")
+    found = sorted(client.nthreads())
     if not found:
         raise OptionValueError("the dask client has no workers")
     count = processes(router._state.providers.values(), len(found), way.concurrency)

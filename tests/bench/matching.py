@@ -80,20 +80,3 @@ def _arrived(writes: Sequence[int], arrivals: Iterable[tuple[float, int, int]]) 
 def _sums(one: Sent | Came) -> tuple[int, int]:
     rows = one.spoken if isinstance(one, Sent) else one.arrivals
     return sum(row[-2] for row in rows), sum(row[-1] for row in rows)
-
-
-class Spread(NamedTuple):
-    """Of absolute values, in milliseconds; None: there was none."""
-
-    p50: float | None
-    p99: float | None
-    most: float | None
-
-
-def spread(values: Iterable[float | None]) -> Spread:
-    """Seconds in, milliseconds out; by nearest rank."""
-    found = sorted(abs(value) * 1000 for value in values if value is not None)
-    if not found:
-        return Spread(None, None, None)
-    last = len(found) - 1
-    return Spread(found[round(last * 0.5)], found[round(last * 0.99)], found[last])

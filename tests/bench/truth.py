@@ -1,28 +1,30 @@
-"""Are the times true? Streams measured by hybrid_nb, held against what the vendors sent: `python -m tests.bench truth`.
+"""Are the times true? A benchmark's, held against what the vendors sent: `python -m tests.bench truth`.
 
-Simulated vendors run in a process of their own and note when each write of content began; the processes share the
-monotonic clock. `--starts` says whether the streams begin all at once or one after another.
+Simulated vendors run in a process of their own and note when each write of content began; processes of one machine
+share the monotonic clock. The streams begin one after another ("spread") or all at once ("once"). Other work on the
+machine's cores shows up as errors: run it at a quiet time, or as root under `chrt -f 5`, which goes before other work.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import gc
 import json
 import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .matching import Came, Held, Sent, held, spread
-from .run import HERE, ROOT, Process
+from . import truth_report, truth_tools
+from .matching import Came, Sent, held
+from .run import HERE, ROOT, Process, machine
 
 WARM = 4  # tokens of the calls that open the connections
-SAMPLE = 0.01  # seconds between two looks at the loop's lateness
+OVER = 2.0  # seconds over which streams begin that do not begin at once
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class Setting:
     rate: float = 50.0
     seconds: float = 6.0
     starts: str = "spread"
-    over: float = 2.0  # seconds over which they begin, when spread
     wires: tuple[str, ...] = ("openai",)
     ttft: float = 0.2
     chunk_tokens: int = 1
@@ -43,169 +44,124 @@ class Setting:
     def tokens(self) -> int:
         return round(self.rate * self.seconds)
 
-    def begins(self, number: int) -> float:
-        """Seconds from the start of the run to that of this stream."""
-        return self.over * number / self.streams if self.starts == "spread" else 0.0
+    @property
+    def models(self) -> list[str]:
+        return [f"{wire}/simulated-{wire}" for wire in self.wires]
+
+    @property
+    def prompts(self) -> list[dict[str, str]]:
+        """One a stream of each model; the answer is cut at enough tokens. The number names it in both logs."""
+        numbers = range(self.streams // len(self.wires))
+        return [{"id": str(n), "input": f"Write {self.tokens} words. [stream {n}]"} for n in numbers]
+
+    @property
+    def load(self) -> dict[str, Any]:
+        """How the benchmark begins them."""
+        if self.starts == "spread":
+            return {"rate": self.streams / OVER, "arrivals": "constant"}
+        return {"concurrency": self.streams}
+
+    @property
+    def vendors(self) -> dict[str, Any]:
+        """What the vendors are told."""
+        return {name: getattr(self, name) for name in ("ttft", "rate", "chunk_tokens", "reasoning")}
 
 
-def prompt(setting: Setting, number: int) -> str:
-    """A prompt whose answer has enough tokens, and that names its stream in both logs."""
-    return f"Write {setting.tokens} words. [stream {number}]"
+class Vendors(Process):
+    """The simulated vendors, in their process."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(sys.executable, None, str(HERE / "truth_vendor.py"), json.dumps(setting.vendors))
+        self.config = self.read()
+
+    def begin(self) -> None:
+        """Forget what was asked so far."""
+        self.ask(do="begin")
+
+    def sent(self) -> tuple[dict[str, Sent], float]:
+        """What was sent since, by "provider/model stream"; and the share of a core that it took."""
+        logs = self.ask(do="logs")
+        chats = ((f"{chat['target']} {number_of(chat['body'])}", chat) for chat in logs["chats"])
+        return {name: Sent(chat["received"], chat["spoken"], chat["tokens"]) for name, chat in chats}, logs[
+            "cpu"
+        ] / logs["seconds"]
 
 
-def number_of(body: Any) -> int | None:
+def number_of(body: Any) -> str | None:
     """The stream that a prompt names."""
     hit = re.search(r"\[stream (\d+)\]", json.dumps(body))
-    return int(hit.group(1)) if hit else None
+    return hit.group(1) if hit else None
 
 
-@dataclass
-class Taken:
-    """What the client measured: by stream, and how it fared."""
-
-    came: dict[int, Came] = field(default_factory=dict)
-    lag: list[float] = field(default_factory=list)
-    cpu: float = 0.0
-    seconds: float = 0.0
-    failed: list[str] = field(default_factory=list)
-
-
-class Engine:
-    """The client: hybrid_nb's own engine, as a benchmark runs it."""
-
-    def __init__(self, config: dict[str, Any], folder: str) -> None:
-        from hybrid_nb.router import Router
-
-        self.router = Router({**config, "ledger": {"url": f"sqlite:///{folder}/ledger.db"}})
-
-    def measure(self, setting: Setting) -> Taken:
-        from hybrid_nb.portal import portal
-
-        portal().run(self._warmed(setting))
-        gc.collect()
-        return portal().run(self._taken(setting))
-
-    async def _warmed(self, setting: Setting) -> None:
-        await asyncio.gather(*(self._call(setting, n, Taken(), WARM) for n in range(setting.streams)))
-
-    async def _taken(self, setting: Setting) -> Taken:
-        taken = Taken()
-        sampler = asyncio.ensure_future(lateness(taken.lag))
-        cpu, wall = time.process_time(), time.monotonic()
-        calls = (self._begun(setting, number, taken, wall) for number in range(setting.streams))
-        await asyncio.gather(*calls)
-        taken.cpu, taken.seconds = time.process_time() - cpu, time.monotonic() - wall
-        sampler.cancel()
-        return taken
-
-    async def _begun(self, setting: Setting, number: int, taken: Taken, start: float) -> None:
-        await asyncio.sleep(start + setting.begins(number) - time.monotonic())
-        await self._call(setting, number, taken, setting.tokens)
-
-    async def _call(self, setting: Setting, number: int, taken: Taken, tokens: int) -> None:
-        from hybrid_nb.core.tracing import Trace, traced
-
-        wire = setting.wires[number % len(setting.wires)]
-        options = {"model": f"{wire}/simulated-{wire}", "max_tokens": tokens, "timeout": 600}
-        trace = Trace()
-        ready = self.router._prepared(prompt(setting, number), options)
-        work = traced(trace, self.router._run, ready, lambda text: None)
-        try:
-            reply = await asyncio.ensure_future(work)
-        except Exception as error:
-            taken.failed.append(f"{type(error).__name__}: {error}")
-            return
-        (attempt,) = trace.attempts
-        taken.came[number] = Came(attempt.sent, attempt.arrivals, reply.usage.output_tokens)
-
-    def close(self) -> None:
-        self.router.close()
+def came(run: Any) -> dict[str, Came]:
+    """What a run saw, by "provider/model stream"; its times on the machine's clock."""
+    start, chunks = run.info.clock, defaultdict(list)
+    for key, at, text, reasoning in run.chunks.itertuples(index=False):
+        chunks[key].append((float(start + at), int(text), int(reasoning)))
+    return {
+        f"{call.model} {call.id}": Came(float(start + call.sent_at), chunks[call.key], int(call.output_tokens))
+        for call in run.calls.itertuples()
+        if call.status == "ok"
+    }
 
 
-async def lateness(seen: list[float]) -> None:
-    """How late the loop comes to what is due."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + SAMPLE
-        await asyncio.sleep(SAMPLE)
-        seen.append(loop.time() - due)
+def ours(setting: Setting) -> dict[str, Any]:
+    """The streams measured by Router.benchmark()."""
+    from hybrid_nb import Router
 
-
-def chats(logs: dict[str, Any]) -> dict[int, Sent]:
-    """The server's side, by stream."""
-    found = {}
-    for chat in logs["chats"]:
-        number = number_of(chat["body"])
-        if number is not None:
-            found[number] = Sent(chat["received"], chat["spoken"], chat["tokens"])
-    return found
-
-
-def measure(setting: Setting) -> dict[str, Any]:
-    """One run: vendors in their process, the client in this one."""
-    settings = {name: getattr(setting, name) for name in ("ttft", "rate", "chunk_tokens", "reasoning")}
-    vendor = Process(sys.executable, None, str(HERE / "truth_vendor.py"), json.dumps(settings))
+    vendors = Vendors(setting)
     with tempfile.TemporaryDirectory(prefix="truth-") as folder:
         try:
-            client = Engine(vendor.read(), folder)
-            try:
-                vendor.ask(do="begin")
-                taken = client.measure(setting)
-                logs = vendor.ask(do="logs")
-            finally:
-                client.close()
+            with Router({**vendors.config, "ledger": {"url": f"sqlite:///{folder}/ledger.db"}}) as router:
+                all_at_once = {"concurrency": setting.streams, "progress": False}
+                router.benchmark(setting.prompts, setting.models, max_tokens=WARM, **all_at_once)
+                vendors.begin()
+                cpu, wall = time.process_time(), time.monotonic()
+                options = {**setting.load, "max_tokens": setting.tokens, "timeout": 600, "progress": False}
+                run = router.benchmark(setting.prompts, setting.models, **options)
+                cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+                sent, busy = vendors.sent()
         finally:
-            vendor.stop()
-    return row(setting, taken, logs)
+            vendors.stop()
+    pairs = matched(sent, came(run))
+    facts = {"lag": run.info.loop_lag_s, "invalid": list(run.info.invalid), "cpu": cpu / wall, "vendor_cpu": busy}
+    return {"by": "hybrid_nb", **truth_report.figures(pairs, setting.streams), **facts}
 
 
-def row(setting: Setting, taken: Taken, logs: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a run."""
-    sent = chats(logs)
-    both = [held(sent[number], came) for number, came in taken.came.items() if number in sent]
-    return {
-        "by": "hybrid_nb",
-        "starts": setting.starts,
-        "wires": list(setting.wires),
-        "streams": setting.streams,
-        "rate": setting.rate,
-        "failed": taken.failed,
-        **figures(both),
-        "exact": sum(one.counted for one in both) / setting.streams,
-        "lag": spread(taken.lag)._asdict(),
-        "client_cpu": taken.cpu / taken.seconds if taken.seconds else None,
-        "server_cpu": logs["cpu"] / logs["seconds"],
-    }
+def matched(sent: dict[str, Sent], seen: dict[str, Came]) -> list[Any]:
+    """Both sides of every stream that both know."""
+    return [held(sent[name], one) for name, one in seen.items() if name in sent]
 
 
-def figures(both: list[Held]) -> dict[str, Any]:
-    """The errors of all answers together; milliseconds."""
-    return {
-        "chunks": sum(one.writes for one in both),
-        "joined": sum(one.joined for one in both),
-        "ttft": spread(one.ttft for one in both)._asdict(),
-        "before": spread(one.before for one in both)._asdict(),
-        "after": spread(one.after for one in both)._asdict(),
-        "delay": spread(value for one in both for value in one.delays)._asdict(),
-        "gap": spread(value for one in both for value in one.gaps)._asdict(),
-        "too_early": sum(value < 0 for one in both for value in one.delays),
-    }
+def rows(options: argparse.Namespace) -> Iterable[dict[str, Any]]:
+    """One a measurement, as they are made."""
+    for number in range(options.repeat):
+        for starts in options.starts.split(","):
+            setting = Setting(options.streams, options.rate, options.seconds, starts, tuple(options.wires.split(",")))
+            yield {"starts": starts, "turn": number, "setting": asdict(setting), **ours(setting)}
+            for name in filter(None, options.tools.split(",")):
+                python = dict(pair.split("=", 1) for pair in options.python).get(name, sys.executable)
+                found = truth_tools.measured(name, python, setting, Vendors(setting), matched)
+                yield {"starts": starts, "turn": number, "setting": asdict(setting), **found}
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench truth", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--streams", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of each stream")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each stream")
+    parser.add_argument("--streams", type=int, default=128, help="default: %(default)s")
+    parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each (default: %(default)s)")
     parser.add_argument("--starts", default="spread,once", help="default: %(default)s")
-    parser.add_argument("--wires", default="openai", help="names with commas between, in turns (default: %(default)s)")
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--wires", default="openai", help="of the vendors, with commas between (default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--tools", default="", help=f"public tools beside it: {', '.join(truth_tools.TOOLS)}")
+    parser.add_argument("--python", action="append", default=[], metavar="TOOL=PATH", help="its interpreter")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "truth.json", help="default: build/truth.json")
     options = parser.parse_args(arguments)
-    rows = []
-    for _ in range(options.repeat):
-        for starts in options.starts.split(","):
-            wires = tuple(options.wires.split(","))
-            rows.append(measure(Setting(options.streams, options.rate, options.seconds, starts, wires=wires)))
-            print(json.dumps(rows[-1]), flush=True)
+    found = []
+    for row in rows(options):
+        found.append(row)
+        print(truth_report.line(row), file=sys.stderr, flush=True)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps({"machine": machine(), "rows": found}, indent=1) + "\n")
+    print(truth_report.table(machine(), found))
     return 0

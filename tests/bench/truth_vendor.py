@@ -30,10 +30,10 @@ def vendors(ttft: float, rate: float, chunk_tokens: int, reasoning: int) -> list
     return [Vendor(wire, wire, (model(wire),), key="sim-key" if wire != "ollama" else None) for wire in WIRES]  # type: ignore[arg-type]
 
 
-def told(log: RequestLog) -> dict[str, Any]:
-    """What the check needs of one request; the prompt names it."""
-    body = {"body": log.body, "spoken": log.spoken, "tokens": log.tokens_out}
-    return {"received": log.received, "path": log.path, "status": log.status, **body}
+def told(name: str, log: RequestLog) -> dict[str, Any]:
+    """What the check needs of one request; its prompt names it."""
+    sent = {"received": log.received, "spoken": log.spoken, "tokens": log.tokens_out}
+    return {"target": f"{name}/{log.model}", "body": log.body, **sent}
 
 
 def main(settings: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ def main(settings: dict[str, Any]) -> None:
                 say({})
             else:
                 spent = {"cpu": time.process_time() - cpu, "seconds": time.monotonic() - wall}
-                say({**spent, "chats": [told(log) for handle in fleet for log in handle.chats]})
+                say({**spent, "chats": [told(handle.vendor.name, log) for handle in fleet for log in handle.chats]})
 
 
 def say(data: Any) -> None:

@@ -52,6 +52,6 @@ def test_a_saved_picture_is_seen_before_anything_ran(lab):
     saved = nb.save()["cells"][1]["outputs"][0]["data"]
     assert {"application/vnd.plotly.v1+json", "image/jpeg", "text/plain"} <= set(saved)
     nb.reload()
-    shown = nb.output(1).locator(".js-plotly-plot .main-svg, .plot-img")  # its renderer may have kept a preview
+    shown = nb.output(1).locator(".js-plotly-plot .main-svg, .plot-img")  # a preview that its renderer saved
     expect(shown.locator("visible=true").first).to_be_visible()
-    assert shown.locator("visible=true").first.bounding_box()["width"] == 760
+    assert shown.locator("visible=true").first.bounding_box()["width"] >= 700

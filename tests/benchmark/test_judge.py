@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -482,6 +484,28 @@ def test_scores_of_the_same_name_are_replaced_and_others_stay() -> None:
     assert again.info.scorers == ("exact", "includes")
     assert len(again.scores) == 16
     assert run.calls["score_exact"].dropna().tolist() == [0.0] * 8  # the old one is as it was
+
+
+def test_an_interrupt_keeps_what_is_scored() -> None:
+    done = []
+
+    def count(output: str) -> int:
+        done.append(output)
+        if len(done) == 3:
+            _thread.interrupt_main()
+        if len(done) >= 3:
+            time.sleep(0.5)  # longer than it takes to notice
+        return 1
+
+    again = finished().rescore(scorers.function(count))
+    assert again.info.stopped == "interrupt"
+    assert 2 <= again.calls["score_count"].notna().sum() < 8
+
+
+def test_progress_is_told() -> None:
+    told: list[Any] = []
+    finished().rescore("exact", progress=told.append)
+    assert (told[-1].stage, told[-1].done, told[-1].total) == ("scoring", 8, 8)
 
 
 def test_a_saved_run_is_scored_again(tmp_path: Any) -> None:

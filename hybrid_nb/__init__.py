@@ -117,10 +117,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext hybrid_nb`: the magics."""
+    """`%load_ext hybrid_nb`: the magics; and `df.llm`, where pandas is there already."""
+    import sys
+
     from hybrid_nb.notebook.magics import register
 
     register(shell)
+    if "pandas" in sys.modules:
+        import_module("hybrid_nb.pandas")
 
 
 def unload_ipython_extension(shell: Any) -> None:

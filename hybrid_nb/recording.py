@@ -9,6 +9,7 @@ from hybrid_nb.core.types import Reply, Request, Target
 from hybrid_nb.engine.gate import Gate
 from hybrid_nb.engine.health import Health
 from hybrid_nb.ledger.entries import entry
+from hybrid_nb.ledger.mapped import KEEP
 from hybrid_nb.ledger.store import Ledger
 
 
@@ -25,6 +26,9 @@ class Recorder:
 
     async def finished(self, started: float, request: Request, reply: Reply, status: str, error: str | None) -> None:
         self._health(reply)
+        keep = KEEP.get()
+        if keep is not None and status == "ok" and (kept := keep.write(reply, started)) is not None:
+            self.ledger.transact_soon(kept)  # in the same transaction as the call's own row
         await self.ledger.record(entry(started, request, reply, status, error))
         self.news.tell("calls")
 

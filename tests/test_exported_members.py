@@ -38,6 +38,7 @@ def test_the_options_of_a_call() -> None:
     assert OPTIONS == (
         "model", "system", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "schema",
         "images", "timeout", "max_cost", "max_ttft", "tier", "tags", "cache", "resume",
+        "min_quality", "max_latency", "explore",
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def items_of(data: Any, prompt: str | None = None) -> list[Item]:
         raise OptionValueError("the data has no rows: there is nothing to ask")
     _check_prompt(prompt, rows)
     items = [_item(row, number, prompt) for number, row in enumerate(rows)]
-    _check_ids(items)
+    _check_ids(items, [number for number, row in enumerate(rows) if _plain(row.get("id")) is None])
     return items
 
 
@@ -196,7 +196,9 @@ def _plain(value: Any) -> Any:
     return None if type(value).__name__ in ("NAType", "NaTType") else value
 
 
-def _check_ids(items: Sequence[Item]) -> None:
+def _check_ids(items: Sequence[Item], without: Sequence[int]) -> None:
+    if 0 < len(without) < len(items):
+        raise OptionValueError(f"row {without[0]} of the data has no id, but others have")
     seen: dict[str, int] = {}
     for item in items:
         seen[item.id] = seen.get(item.id, 0) + 1

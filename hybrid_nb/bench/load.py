@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from hybrid_nb.bench import outcome
+from hybrid_nb.bench import heap, outcome
 from hybrid_nb.bench.arrivals import Slot
 from hybrid_nb.bench.lag import Lag
 from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call
-from hybrid_nb.bench.spending import NOTHING
+from hybrid_nb.bench.spending import NOTHING, Paid
 from hybrid_nb.bench.till import Till
 from hybrid_nb.core.errors import BudgetExceededError
 from hybrid_nb.core.tracing import Trace, traced
@@ -34,7 +34,7 @@ class Work:
     Attributes:
         tasks: the calls in their order; may be without end where `slots` or `duration` end it.
         ask: asks one; runs with its trace set.
-        keep: is told each call that has ended, at once.
+        keep: is told each call that has ended, at once, and what counts as spent for it.
         concurrency: calls at once: of a closed loop, or the cap of an open one (None: none).
         slots: when an open loop begins each; None: a closed loop.
         duration: seconds for which a closed loop begins measured calls; None: until the tasks end.
@@ -44,7 +44,7 @@ class Work:
 
     tasks: Iterator[Task]
     ask: Ask
-    keep: Callable[[Call], None]
+    keep: Callable[[Call, Decimal], None]
     concurrency: int | None = 4
     slots: Iterator[Slot] | None = None
     duration: float | None = None
@@ -76,6 +76,11 @@ class Load:
         """Seconds since the run's start."""
         return self._clock() - self._origin
 
+    @property
+    def start(self) -> float | None:
+        """The clock at the run's start; None when it began earlier, in another process."""
+        return None if self.work.offset else self._origin
+
     async def run(self) -> None:
         """All calls, until they end or are stopped."""
         loop = asyncio.get_running_loop()
@@ -84,8 +89,9 @@ class Load:
         self._origin = self._clock() - self.work.offset
         lagging = loop.create_task(self.lag.watch(self._clock))
         try:
-            async with asyncio.TaskGroup() as group:
-                self._begin(group)
+            with heap.settled():
+                async with asyncio.TaskGroup() as group:
+                    self._begin(group)
         finally:
             lagging.cancel()
         self._skip_rest()
@@ -126,7 +132,7 @@ class Load:
         for task in self.work.tasks:
             call = outcome.blank(task)
             outcome.skipped(call, self.stopped)
-            self.work.keep(call)
+            self.work.keep(call, NOTHING)
 
     # --- when -------------------------------------------------------------------------------------------------
 
@@ -183,36 +189,29 @@ class Load:
             return
         self.in_flight += 1
         call.in_flight = self.in_flight
-        try:
-            await self._asked(task, call)
-        finally:
-            self.in_flight -= 1
-            self._settle(call)
+        await self._asked(task, call, Trace())
 
-    async def _asked(self, task: Task, call: Call) -> None:
-        trace = Trace()
+    async def _asked(self, task: Task, call: Call, trace: Trace) -> None:
+        paid = Paid()
         try:
             reply = await traced(trace, self.work.ask, task)
+            paid = outcome.answered(call, reply, trace, self._time())
         except asyncio.CancelledError:
-            outcome.cancelled(call, self.stopped or "stopped", trace, self._time())
+            paid = outcome.cancelled(call, self.stopped or "stopped", trace, self._time())
             raise
         except BudgetExceededError as error:  # the router's own limit
             self.close("budget")
-            outcome.failed(call, error, trace, self._time())
+            paid = outcome.failed(call, error, trace, self._time())
             outcome.skipped(call, f"budget: {error}")
         except Exception as error:  # whatever it is, it is this call's row and not the end of the others
-            outcome.failed(call, error, trace, self._time(), self.work.timeout)
-        else:
-            outcome.answered(call, reply, trace, self._time())
+            paid = outcome.failed(call, error, trace, self._time(), self.work.timeout)
+        finally:
+            self.in_flight -= 1
+            self._ended(call, self.till.settle(call.key, paid))
 
-    def _settle(self, call: Call) -> None:
-        cost = None if call.cost_usd is None else Decimal(str(call.cost_usd))
-        self.till.settle(call.key, NOTHING if cost is None and not call.attempts else cost)
-        self._ended(call)
-
-    def _ended(self, call: Call) -> None:
+    def _ended(self, call: Call, spent: Decimal = NOTHING) -> None:
         self._begun.pop(call.key, None)
-        self.work.keep(call)
+        self.work.keep(call, spent)
 
     def _time(self) -> outcome.Timeline:
         return outcome.Timeline(self._clock(), self._origin)

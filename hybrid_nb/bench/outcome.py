@@ -10,12 +10,14 @@ import orjson
 
 from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call, Status
+from hybrid_nb.bench.spending import NOTHING, Paid
 from hybrid_nb.core.errors import InferenceError, ProviderTimeoutError, StreamInterruptedError
 from hybrid_nb.core.tracing import Trace
 from hybrid_nb.core.types import Attempt, Reply, Route, Target, Usage
 from hybrid_nb.engine.assemble import estimate_tokens
 
 MOST_ERROR = 2000  # characters of an error that a row keeps
+CLOCK = 0.001  # seconds to which a timer is exact
 
 
 class Timeline(NamedTuple):
@@ -36,43 +38,57 @@ def blank(task: Task, stage: int = 0, rate: float | None = None) -> Call:
 
 def shown(value: Any) -> str:
     """A prompt or target as text: strings as they are, messages and others as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str, option=_JSON).decode()
+    if isinstance(value, str):
+        return _clean(value)
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    except TypeError:  # such as an integer of more than 64 bits
+        return _clean(str(value))
 
 
-_JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+def _clean(text: str) -> str:
+    """Half of a surrogate pair is no text that a file could hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def answered(call: Call, reply: Reply, trace: Trace, time: Timeline) -> None:
-    """The call has an answer."""
+def answered(call: Call, reply: Reply, trace: Trace, time: Timeline) -> Paid:
+    """The call has an answer. Returns what it cost."""
     call.status = "ok"
     call.answered_by = str(Target(reply.provider, reply.model))
-    call.finish, call.request_id, call.output = reply.finish, reply.request_id, reply.text
+    call.finish, call.request_id, call.output = reply.finish, reply.request_id, _clean(reply.text)
     call.estimated_tokens = _estimated(reply)
     _paid(call, reply.usage, reply.cost, reply.cost_source)
     _routed(call, reply.route, reply.route.attempts, Target(reply.provider, reply.model))
     ends = [attempt.ended for attempt in trace.attempts if attempt.kept and attempt.ended is not None]
     _timed(call, trace, Timeline(max(ends, default=time.end), time.origin))
+    attempts = reply.route.attempts
+    return paid_for(attempts) if attempts else Paid(reply.cost or NOTHING)
 
 
-def failed(call: Call, error: Exception, trace: Trace, time: Timeline, limit: float | None = None) -> None:
-    """The call has none, or a part of one. `limit`: seconds that it had in all."""
+def failed(call: Call, error: Exception, trace: Trace, time: Timeline, limit: float | None = None) -> Paid:
+    """The call has none, or a part of one. `limit`: seconds that it had in all. Returns what it cost."""
     partial = getattr(error, "partial_text", "")
-    call.error = f"{type(error).__name__}: {error}"[:MOST_ERROR]
-    call.status = _status(error, limit is not None and time.end - (call.started_at or 0) - time.origin >= limit)
+    call.error = _clean(f"{type(error).__name__}: {error}"[:MOST_ERROR])
+    took = time.end - time.origin - (call.started_at or 0.0)
+    call.status = _status(error, limit is not None and took >= limit - CLOCK)
     if partial:
-        call.output, call.estimated_tokens = partial, estimate_tokens(partial)
+        call.output, call.estimated_tokens = _clean(partial), estimate_tokens(partial)
     route: Route = getattr(error, "route", None) or Route(None, (), tuple(getattr(error, "attempts", ())))
     last = route.attempts[-1] if route.attempts else None
-    _paid(call, (last.usage if last else None) or Usage(), _cost(route.attempts), last.cost_source if last else None)
+    paid = paid_for(route.attempts)
+    cost = None if paid.unknown else paid.known
+    _paid(call, (last.usage if last else None) or Usage(), cost, last.cost_source if last else None)
     _routed(call, route, route.attempts, None)
     _timed(call, trace, time)
+    return paid
 
 
-def cancelled(call: Call, why: str, trace: Trace, time: Timeline) -> None:
+def cancelled(call: Call, why: str, trace: Trace, time: Timeline) -> Paid:
     """The run was stopped while the call was under way: no failure of the model's, at a cost that is unknown."""
     skipped(call, f"{why}: stopped while it was under way")
     call.attempts = len(trace.attempts)
     _timed(call, trace, time)
+    return Paid(NOTHING, len(trace.attempts))
 
 
 def skipped(call: Call, why: str) -> None:
@@ -94,10 +110,10 @@ def _estimated(reply: Reply) -> int:
     return estimate_tokens(reply.text) + estimate_tokens(reply.reasoning) + tools
 
 
-def _cost(attempts: Sequence[Attempt]) -> Decimal | None:
-    """Dollars of all attempts: 0 when nothing was sent, None when one of them is unknown."""
-    costs = [attempt.cost for attempt in attempts]
-    return None if any(cost is None for cost in costs) else sum((c for c in costs if c is not None), Decimal(0))
+def paid_for(attempts: Sequence[Attempt]) -> Paid:
+    """What attempts cost: nothing when nothing was sent."""
+    known = sum((a.cost for a in attempts if a.cost is not None), NOTHING)
+    return Paid(known, sum(a.cost is None for a in attempts))
 
 
 def _paid(call: Call, usage: Usage, cost: Decimal | None, source: str | None) -> None:

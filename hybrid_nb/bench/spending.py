@@ -1,15 +1,23 @@
 """What a run may spend: each call holds its upper estimate until its cost is known. A state machine; no clock, no I/O.
 
 Spent and held together never pass the limit, whatever the order of calls and answers, as long as no call costs more
-than it held. A cost that nobody knows counts as all that was held for it.
+than it held. An attempt whose cost nobody knows counts as all that was held for it.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
 NOTHING = Decimal(0)
+
+
+class Paid(NamedTuple):
+    """What a call cost: dollars that are known, and how many of its attempts cost nobody knows what."""
+
+    known: Decimal = NOTHING
+    unknown: int = 0
 
 
 class Leave(Enum):
@@ -17,7 +25,7 @@ class Leave(Enum):
 
     YES = "yes"
     WAIT = "wait"  # what others hold may become free
-    NO = "no"  # not even when all others have ended
+    NO = "no"  # not even when all others were free
 
 
 class Purse:
@@ -25,16 +33,14 @@ class Purse:
 
     Attributes:
         limit: None: there is none.
-        spent: what is known to be spent, and what was held for calls whose cost nobody knows.
-        held: for calls under way.
-        known: what is known to be spent. `unknown` counts the calls whose cost is not.
+        spent: what counts as spent. held: for calls under way.
+        known: what is known to be spent. unknown: the calls of which something is not.
     """
 
-    def __init__(self, limit: Decimal | None = None, spent: Decimal = NOTHING) -> None:
+    def __init__(self, limit: Decimal | None = None) -> None:
         self.limit = limit
-        self.spent = self.known = spent
+        self.spent = self.known = self.held = NOTHING
         self.unknown = 0
-        self.held = NOTHING
         self._holds: dict[str, Decimal] = {}
 
     def hold(self, name: str, most: Decimal) -> Leave:
@@ -47,12 +53,16 @@ class Purse:
         self.held += most
         return Leave.YES
 
-    def settle(self, name: str, cost: Decimal | None) -> None:
-        """A call has ended. `cost` None: unknown; 0: it was free, or nothing was sent."""
+    def settle(self, name: str, paid: Paid) -> Decimal:
+        """A call has ended. Returns what counts as spent for it."""
         most = self._holds.pop(name)
         self.held -= most
-        self.spent += most if cost is None else cost
-        if cost is None:
-            self.unknown += 1
-        else:
-            self.known += cost
+        spent = paid.known + paid.unknown * most
+        self.count(spent, paid.known, bool(paid.unknown))
+        return spent
+
+    def count(self, spent: Decimal, known: Decimal, unknown: int) -> None:
+        """Count what was spent without a hold, as in an earlier part of the run."""
+        self.spent += spent
+        self.known += known
+        self.unknown += unknown

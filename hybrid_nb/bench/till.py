@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 
-from hybrid_nb.bench.spending import Leave, Purse
+from hybrid_nb.bench.spending import Leave, Paid, Purse
 
 
 class Till:
     """A purse on a loop."""
 
-    def __init__(self, purse: Purse) -> None:
+    def __init__(self, purse: Purse, held: Callable[[str, Decimal], None] | None = None) -> None:
+        """`held` is told what is held for whom, where there is a limit."""
         self.purse = purse
+        self._held = held
         self._turn = asyncio.Lock()
         self._settled = asyncio.Event()
 
@@ -24,9 +27,12 @@ class Till:
             while (leave := self.purse.hold(name, most)) is Leave.WAIT:
                 self._settled.clear()
                 await self._settled.wait()
+        if leave is Leave.YES and self._held is not None:
+            self._held(name, most)
         return leave is Leave.YES
 
-    def settle(self, name: str, cost: Decimal | None) -> None:
-        """A call has ended; None: what it cost is unknown."""
-        self.purse.settle(name, cost)
+    def settle(self, name: str, paid: Paid) -> Decimal:
+        """A call has ended. Returns what counts as spent for it."""
+        spent = self.purse.settle(name, paid)
         self._settled.set()
+        return spent

@@ -136,6 +136,15 @@ def test_content_is_there_when_its_event_is_whole(raw: Callable[..., RawServer],
     assert pd.isna(call["chunk_gap_s"])
 
 
+def test_what_is_read_at_once_is_one_arrival(raw: Callable[..., RawServer], make_router: MakeRouter) -> None:
+    lines = b'{"message": {"content": "ab"}, "done": false}\n' * 3
+    end = b'{"message": {"content": ""}, "done": true, "done_reason": "stop", "eval_count": 3}\n'
+    server = raw(chunked(lines, end, kind="application/x-ndjson"))
+    run = make_router([at(server, type="ollama")]).benchmark(["x"], "a/m", progress=False)
+    assert list(run.calls["output"]) == ["ababab"]
+    assert list(run.chunks["text"]) == [6]
+
+
 def test_an_answer_that_comes_whole_is_one_arrival(raw: Callable[..., RawServer],
                                                    make_router: MakeRouter) -> None:  # fmt: skip
     body = {"choices": [{"index": 0, "message": {"content": "all of it"}, "finish_reason": "stop"}]}

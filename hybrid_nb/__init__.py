@@ -30,6 +30,7 @@ _NAMES = {
     "Route": "hybrid_nb.core.types",
 }
 _WIDGETS: dict[str, str] = {  # need the extra [lab]
+    "Arena": "hybrid_nb.notebook.widgets.arena.cell",
     "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from hybrid_nb.core.types import (
         Usage as Usage,
     )
+    from hybrid_nb.notebook.widgets.arena.cell import Arena as Arena
     from hybrid_nb.notebook.widgets.chat.cell import ChatCell as ChatCell
     from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
     from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard

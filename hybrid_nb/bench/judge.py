@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hybrid_nb.bench.results import frame
 from hybrid_nb.bench.verdicts import Orders, read_orders, read_rater
 from hybrid_nb.core.late import late
 from hybrid_nb.core.models import families
@@ -39,7 +38,7 @@ class Share(NamedTuple):
         share, size = count / total, 1 + z * z / total
         middle = (share + z * z / (2 * total)) / size
         half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / size
-        return cls(share, max(0.0, middle - half), min(1.0, middle + half), total)
+        return cls(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), total)
 
 
 class Rated(NamedTuple):
@@ -77,22 +76,23 @@ def judge_report(
     rows = [_compared(judge, group, models, confidence) for judge, group in _by_rater(votes)]
     if calls is not None and scores is not None:
         rows += [_graded(judge, group, models, confidence) for judge, group in _by_score(calls, scores).items()]
-    return frame(rows, COLUMNS).astype({name: kind for kind, names in _KINDS.items() for name in names})
+    kinds = {name: _kind(name) for name in COLUMNS}
+    table: pd.DataFrame = late("pandas", "frames").DataFrame(rows, columns=list(COLUMNS)).astype(kinds)
+    return table
 
 
-_KINDS = {
-    "Int64": ("judged", "failed", "longer_n"),
-    "Float64": COLUMNS[4:13] + COLUMNS[14:17],
-}
+def _kind(name: str) -> str:
+    if name in ("judged", "failed", "longer_n"):
+        return "Int64"
+    return "string" if name in ("judge", "kind", "same_family", "told") else "Float64"
 
 
 def _models(votes: pd.DataFrame, calls: pd.DataFrame | None) -> dict[str, str]:
     """The judged models, each with the names that tell its family."""
     found = {str(name): str(name) for column in ("model_a", "model_b") for name in votes[column].dropna().unique()}
     if calls is not None:
-        for model, answered in zip(calls["model"], calls["answered_by"], strict=True):
-            if answered == answered and answered is not None and str(answered) != "<NA>":
-                found[str(model)] = str(answered)
+        for model, answered in zip(calls["model"], calls["answered_by"].fillna(""), strict=True):
+            found[str(model)] = str(answered) or found.get(str(model), str(model))
     return found
 
 
@@ -163,10 +163,11 @@ def _by_score(calls: pd.DataFrame, scores: pd.DataFrame) -> dict[str, list[Rated
         for key, ident, output in zip(calls["key"], calls["id"], calls["output"].fillna(""), strict=True)
     }
     groups: dict[str, list[Rated]] = defaultdict(list)
-    rows = zip(scores["key"], scores["value"], scores["explanation"].fillna(""), strict=True)
+    valued = scores[scores["value"].notna()]
+    rows = zip(valued["key"], valued["value"], valued["explanation"].fillna(""), strict=True)
     for key, value, told in rows:
         rater = read_rater(str(told))
-        if rater is not None and str(key) in known and value == value:
+        if rater is not None and str(key) in known:
             groups[rater].append(Rated(*known[str(key)], float(value)))
     return groups
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import random
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hybrid_nb.bench.bar import Shower, shower
 from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Vote
-from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call, Item
+from hybrid_nb.bench.progress import Progress
+from hybrid_nb.bench.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
+from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call, Item, Score
 from hybrid_nb.bench.results import Info, Run, frame
 from hybrid_nb.bench.scoring import notes, prepared, score_calls
 from hybrid_nb.bench.targets import untext
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply
-from hybrid_nb.portal import portal
+from hybrid_nb.portal import SLICE, Job, portal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +39,14 @@ class Asker(Protocol):
     def achat(self, prompt: Any, **options: Any) -> Awaitable[Reply]: ...
 
 
-def rescored(run: Run, scorers: Any, data: Any = None, router: Asker | None = None, allow_code: bool = False) -> Run:
+def rescored(
+    run: Run,
+    scorers: Any,
+    data: Any,
+    router: Asker | None,
+    allow_code: bool,
+    progress: bool | Callable[[Progress], object],
+) -> Run:
     """Run.rescore()."""
     found = prepared(scorers, allow_code)
     calls = _calls(run.calls)
@@ -44,13 +57,70 @@ def rescored(run: Run, scorers: Any, data: Any = None, router: Asker | None = No
     for note in notes(found, run.models):
         warnings.warn(note, stacklevel=3)
     votes: list[Vote] = []
-    stopped = run.info.stopped
-    try:
-        portal().run(score_calls(calls, items, found, context, voted=votes.append))
-    except KeyboardInterrupt:
-        stopped = "interrupt"  # what is scored is kept
+    seen = Seen(context.tally, _total(calls, found))
+    job = portal().submit(score_calls(calls, items, found, context, seen.scored, votes.append))
+    stopped = _follow(job, shower(progress, _cell), seen) or run.info.stopped
     cost = _sum(run.info.judge_cost_usd, context.tally.cost_usd)
     return _with(run, calls, found, votes, replace(run.info, judge_cost_usd=cost, stopped=stopped))
+
+
+class Seen:
+    """Counts scores as they come."""
+
+    def __init__(self, tally: Tally, total: int) -> None:
+        self.tally, self.total = tally, total
+        self.done = self.failed = 0
+        self._began = time.monotonic()
+
+    def scored(self, _key: str, _scorer: str, score: Score) -> None:
+        self.done += 1
+        self.failed += score.value is None
+
+    @property
+    def progress(self) -> Progress:
+        seconds = time.monotonic() - self._began
+        left = seconds / self.done * (self.total - self.done) if self.done else None
+        spent, unknown = self.tally.known_usd, self.tally.unknown
+        return Progress("scoring", self.done, self.total, self.failed, 0, spent, unknown, None, seconds, left)
+
+
+def _total(calls: Sequence[Call], scorers: Sequence[AnyScorer]) -> int:
+    answered = sum(call.phase == "measured" and call.status == "ok" for call in calls)
+    return answered * sum(isinstance(scorer, Scorer) for scorer in scorers)
+
+
+def _follow(job: Job[list[Vote]], place: Shower, seen: Seen) -> str | None:
+    """Wait in short slices, and show. "interrupt" when it was stopped: what is scored is kept; a second is raised."""
+    over = threading.Event()
+    if not job.when_done(over.set):
+        over.set()
+    stopped: str | None = None
+    try:
+        while not over.is_set():
+            try:
+                place.show(seen.progress)
+                over.wait(SLICE)
+            except KeyboardInterrupt:
+                job.cancel()
+                if stopped:
+                    raise
+                stopped = "interrupt"
+        place.show(seen.progress)
+    finally:
+        place.close()
+    if stopped is None:
+        job.result()
+    return stopped
+
+
+def _cell() -> Shower | None:
+    """A line in the cell that runs; None outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not hasattr(shell, "kernel"):
+        return None
+    made: Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
+    return made
 
 
 def _calls(table: pd.DataFrame) -> list[Call]:

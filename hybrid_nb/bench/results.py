@@ -97,7 +97,9 @@ class Run(Drawn):
         scores = [(call.key, name, *score) for call in calls for name, score in call.scores.items()]
         return cls(table, frame(chunks, CHUNK_COLUMNS), frame(scores, SCORE_COLUMNS), frame(votes, VOTE_COLUMNS), info)
 
-    def rescore(self, scorers: Any, data: Any = None, router: Any = None, allow_code: bool = False) -> Run:
+    def rescore(
+        self, scorers: Any, data: Any = None, router: Any = None, *, allow_code: bool = False, progress: Any = True
+    ) -> Run:
         """This run, finished or loaded, with other scorers; its models are not asked again.
 
         Scores of the same name are replaced, others stay, votes are added. An interrupt keeps what is scored.
@@ -107,13 +109,14 @@ class Run(Drawn):
             data: the samples with their ids, where scorers need more than the input and target that the run keeps.
             router: asks judges.
             allow_code: lets scorers run code that models wrote.
+            progress: a line while it lasts, or a function that is told.
 
         Raises:
             OptionValueError: before anything is spent: a target is missing, a judge has no router, ...
         """
         from hybrid_nb.bench.rescoring import rescored
 
-        return rescored(self, scorers, data, router, allow_code)
+        return rescored(self, scorers, data, router, allow_code, progress)
 
     def judge_report(self, confidence: float = 0.95) -> pd.DataFrame:
         """How far the run's judges can be trusted, one row a judge: do both orders agree, does the longer answer win.
@@ -177,7 +180,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     result = table.astype(kinds)
     if "time" in table.columns:
         times = late("pandas", "frames").to_datetime(result["time"], unit=_unit(table), utc=True)
-        result["time"] = times.dt.as_unit("ms")
+        result["time"] = times.dt.round("ms").dt.as_unit("ms")  # as_unit alone cuts: a float of 0.024 s has less
     return result
 
 

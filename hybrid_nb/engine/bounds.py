@@ -6,7 +6,7 @@ Counts may be fractions, as old samples count less. Every bound is one-sided at 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 
 CONFIDENCE = 0.95
@@ -17,6 +17,7 @@ SHORTEST = 1e-4  # seconds: the upper edge of bucket 0
 MOST = 10_000  # samples that a percentile is certified from; more make no difference that anybody sees
 FEWEST = 5.0  # samples below which nothing is said against a target
 _STEP = math.log(RATIO)
+_ROUND = 1 + 1e-9  # of sums of fractions
 
 
 # --- a share, or a mean of scores between 0 and 1 -----------------------------------------------------------
@@ -54,43 +55,44 @@ def edge(number: int) -> float:
     return SHORTEST * math.exp(number * _STEP)
 
 
-def certified(buckets: Mapping[int, float], failed: float = 0.0) -> tuple[float | None, float | None]:
+def certified(
+    ordered: Sequence[tuple[int, float]], total: float, failed: float = 0.0, scale: float = 1.0
+) -> tuple[float | None, float | None]:
     """Seconds that the percentile is certainly not below, and not above; None: too few samples to say so.
 
-    `failed` calls took endlessly; inf: more of them fail than the percentile has room for.
+    `ordered` are (bucket, count) from the longest; `failed` calls took endlessly (inf: more fail than the percentile
+    has room for). A count is worth `scale` samples, and all of them with the failed ones are worth `total`.
     """
-    total = sum(buckets.values()) + failed
-    n = min(MOST, int(total))
+    n = min(MOST, int(total + 1e-9))
     if n < 1:
         return None, None
-    scale = total / n if total > MOST else 1.0  # above MOST as if there were fewer of each
-    ordered = sorted(buckets.items(), reverse=True)
+    worth = scale * n / total if total > MOST else scale  # above MOST as if there were fewer of each
     few, many = allowed(n), needed(n)
-    above = None if few is None else _lowest(ordered, failed, few * scale)
-    below = None if total < FEWEST or many is None else _highest(ordered, failed, many * scale)
+    above = None if few is None else _lowest(ordered, failed, few / worth)
+    below = None if total < FEWEST or many is None else _highest(ordered, failed, many / worth)
     return below, above
 
 
-def _lowest(ordered: list[tuple[int, float]], failed: float, few: float) -> float:
+def _lowest(ordered: Sequence[tuple[int, float]], failed: float, few: float) -> float:
     """The shortest time that no more than `few` are above."""
     above = failed
-    if above > few + 1e-9:
+    if above > few * _ROUND:
         return math.inf
     for number, count in ordered:
         above += count
-        if above > few + 1e-9:
+        if above > few * _ROUND:
             return edge(number)
     return SHORTEST
 
 
-def _highest(ordered: list[tuple[int, float]], failed: float, many: float) -> float | None:
+def _highest(ordered: Sequence[tuple[int, float]], failed: float, many: float) -> float | None:
     """The longest time that at least `many` reach."""
     reached = failed
-    if reached >= many - 1e-9:
+    if reached * _ROUND >= many:
         return math.inf
     for number, count in ordered:
         reached += count
-        if reached >= many - 1e-9:
+        if reached * _ROUND >= many:
             return edge(number - 1)
     return None
 

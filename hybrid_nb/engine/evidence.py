@@ -8,22 +8,17 @@ alone count until they agree again. Times are unix time and come in; None is unk
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hybrid_nb.core.types import Target
 from hybrid_nb.engine import bounds
+from hybrid_nb.engine.samples import FADED, Scores, Times
 from hybrid_nb.engine.standing import Measured, Score, Speed
 
-DAY = 86_400.0
-RECENT = 20  # of the latest live samples are compared with all others
-RECENT_FOR = DAY
-UNLIKELY = 1e-4  # the chance of the latest samples below which a target has changed
-SLOWEST = 0.1  # the share of slowest calls that the latest are compared with
-FADED = 1.0  # samples below which nothing is known
-RENEW = 60.0  # seconds after which bounds are computed anew
+RENEW = 60.0  # seconds after which all bounds are computed anew
+NOTICE = 0.5  # seconds after which those are that live calls changed
 MOST_VIEWS = 64  # clusters that are kept ready
 _LONGEST = 200.0  # half-lives after which the weights begin anew, long before they overflow
 
@@ -78,108 +73,35 @@ def one_score(target: Target, cluster: str | None, at: float, scorer: str, value
     return Batch(target, cluster, at, scores={scorer: (1.0, value, value * value)}, live=True)
 
 
-@dataclass(slots=True)
-class _Scores:
-    n: float = 0.0
-    total: float = 0.0
-    squares: float = 0.0
-    at: float = -math.inf
-    latest: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))  # (at, score), live
+class Known(NamedTuple):
+    """A row of Evidence.rows(): how many calls and scores there were, and what they come to now."""
 
-    def add(self, sums: tuple[float, float, float], weight: float, at: float, live: bool) -> None:
-        n, total, squares = sums
-        self.n += weight * n
-        self.total += weight * total
-        self.squares += weight * squares
-        self.at = max(self.at, at)
-        if live and n:
-            self.latest.append((at, total / n))
-
-    def scaled(self, by: float) -> None:
-        self.n, self.total, self.squares = self.n * by, self.total * by, self.squares * by
-
-    def told(self, scale: float, now: float) -> Score | None:
-        """What they say; `scale` is what a weight is worth now."""
-        n = self.n * scale
-        if n < FADED:
-            return None
-        mean = min(1.0, max(0.0, self.total / self.n))
-        spread = max(0.0, self.squares / self.n - mean * mean)
-        age = max(0.0, now - self.at)
-        fresh = [score for at, score in self.latest if now - at <= RECENT_FOR]
-        if len(fresh) < n and _contradict(fresh, (mean * n + 0.5) / (n + 1)):
-            m, latest = len(fresh), sum(fresh) / len(fresh)
-            return Score(latest, *bounds.share(m, latest), m, age, True)
-        return Score(mean, *bounds.share(n, mean, spread), n, age, False)
-
-
-def _contradict(fresh: list[float], mean: float) -> bool:
-    """Whether the latest scores can hardly come from this mean, above or below it."""
-    m, right = len(fresh), sum(fresh)
-    worse = bounds.at_least(m - math.ceil(right), m, 1 - mean) if right < mean * m else 1.0
-    better = bounds.at_least(math.floor(right), m, mean) if right > mean * m else 1.0
-    return min(worse, better) < UNLIKELY
-
-
-@dataclass(slots=True)
-class _Times:
-    buckets: dict[int, float] = field(default_factory=dict)
-    latest: deque[tuple[float, int | None]] = field(default_factory=lambda: deque(maxlen=RECENT))  # None: it failed
-
-    def add(self, counts: Mapping[int, float], failed: float, weight: float, at: float, live: bool) -> None:
-        for number, count in counts.items():
-            self.buckets[number] = self.buckets.get(number, 0.0) + weight * count
-        if live and (counts or failed):
-            self.latest.append((at, next(iter(counts), None)))
-
-    def told(self, calls: float, failed: float, scale: float, now: float) -> Speed | None:
-        """The bounds of the percentile; those of the latest calls alone where they have become slower.
-
-        `calls` and `failed` are those of the cell: where only some answers were timed, only so many failures count.
-        """
-        buckets = {number: count * scale for number, count in self.buckets.items()}
-        timed = sum(buckets.values())
-        failed *= timed / (calls - failed) if calls - failed > 1e-9 * calls else scale
-        n = timed + failed
-        if n < FADED:
-            return None
-        fresh = [number for at, number in self.latest if now - at <= RECENT_FOR]
-        if len(fresh) < n and self._slower(buckets, n, failed, fresh):
-            counts: dict[int, float] = {}
-            for number in fresh:
-                if number is not None:
-                    counts[number] = counts.get(number, 0.0) + 1
-            return Speed(*bounds.certified(counts, fresh.count(None)), len(fresh), True)
-        return Speed(*bounds.certified(buckets, failed), n, False)
-
-    @staticmethod
-    def _slower(buckets: Mapping[int, float], n: float, failed: float, fresh: list[int | None]) -> bool:
-        above, limit = failed, None
-        for number in sorted(buckets, reverse=True):
-            if above + buckets[number] > SLOWEST * n:
-                limit = number
-                break
-            above += buckets[number]
-        if limit is None:
-            return False
-        late = sum(number is None or number > limit for number in fresh)
-        return late > 0 and bounds.at_least(late, len(fresh), max(above / n, 0.02)) < UNLIKELY
+    target: Target
+    cluster: str | None
+    scorer: str | None
+    calls: float
+    scores: float
+    effective: float  # calls, as much as they are worth now
+    measured: Measured
+    age: float
 
 
 @dataclass(slots=True)
 class _Cell:
     """All samples of one target, of one cluster or of all."""
 
+    count: float = 0.0  # of calls, whatever their age
     calls: float = 0.0
     failed: float = 0.0
-    ttft: _Times = field(default_factory=_Times)
-    latency: _Times = field(default_factory=_Times)
+    ttft: Times = field(default_factory=Times)
+    latency: Times = field(default_factory=Times)
     output: tuple[float, float] = (0.0, 0.0)
     cost: tuple[float, float] = (0.0, 0.0)
-    scores: dict[str, _Scores] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
     at: float = -math.inf
 
     def add(self, batch: Batch, weight: float) -> None:
+        self.count += batch.calls
         self.calls += weight * batch.calls
         self.failed += weight * batch.failed
         self.at = max(self.at, batch.at)
@@ -188,13 +110,13 @@ class _Cell:
         self.output = (self.output[0] + weight * batch.output[0], self.output[1] + weight * batch.output[1])
         self.cost = (self.cost[0] + weight * batch.cost[0], self.cost[1] + weight * batch.cost[1])
         for scorer, sums in batch.scores.items():
-            self.scores.setdefault(scorer, _Scores()).add(sums, weight, batch.at, batch.live)
+            self.scores.setdefault(scorer, Scores()).add(sums, weight, batch.at, batch.live)
 
     def scaled(self, by: float) -> None:
         self.calls, self.failed = self.calls * by, self.failed * by
         self.output, self.cost = (self.output[0] * by, self.output[1] * by), (self.cost[0] * by, self.cost[1] * by)
         for times in (self.ttft, self.latency):
-            times.buckets = {number: count * by for number, count in times.buckets.items()}
+            times.scaled(by)
         for scores in self.scores.values():
             scores.scaled(by)
 
@@ -202,10 +124,12 @@ class _Cell:
 class _View:
     """The bounds of one cluster and scorer, and which of them are to be computed anew."""
 
-    __slots__ = ("at", "stale", "targets")
+    __slots__ = ("at", "looked", "stale", "targets", "typical")
 
     def __init__(self, at: float) -> None:
         self.at = at
+        self.looked = -math.inf  # when what changed was last computed
+        self.typical: float | None = None
         self.targets: dict[Target, Measured] = {}
         self.stale: set[Target] = set()
 
@@ -218,6 +142,8 @@ class Evidence:
         self._began = began
         self._cells: dict[tuple[Target, str | None], _Cell] = {}
         self._views: dict[tuple[str | None, str | None], _View] = {}
+        self.clusters: set[str] = set()
+        self.scorers: set[str] = set()
         self.told: dict[str, float] = {}  # by scorer, when a live answer was last scored
 
     def add(self, batch: Batch) -> None:
@@ -229,11 +155,15 @@ class Evidence:
         known = (batch.target, batch.cluster) in self._cells
         if batch.cluster is not None and (known or batch.scores or not batch.live):
             self._cell(batch.target, batch.cluster).add(batch, weight)
+            self.clusters.add(batch.cluster)
+        self.scorers.update(batch.scores)
         if batch.live:
             for scorer in batch.scores:
                 self.told[scorer] = max(batch.at, self.told.get(scorer, batch.at))
         for view in self._views.values():
             view.stale.add(batch.target)
+            if batch.scores or not batch.live:
+                view.looked = -math.inf
 
     def _cell(self, target: Target, cluster: str | None) -> _Cell:
         return self._cells.setdefault((target, cluster), _Cell())
@@ -250,16 +180,6 @@ class Evidence:
             cell.scaled(by)
         self._views.clear()
 
-    @property
-    def clusters(self) -> list[str]:
-        """The clusters that anything is known of."""
-        return sorted({cluster for _, cluster in self._cells if cluster is not None})
-
-    @property
-    def scorers(self) -> list[str]:
-        """The scorers whose scores are known."""
-        return sorted({scorer for cell in self._cells.values() for scorer in cell.scores})
-
     def learns(self, scorer: str | None, now: float) -> bool:
         """Whether live answers are scored, so that trying one tells of its quality."""
         at = self.told.get(scorer) if scorer else None
@@ -273,10 +193,20 @@ class Evidence:
                 self._views.clear()
             view = self._views[cluster, scorer] = _View(now)
             view.stale = {target for target, _ in self._cells}
-        for target in view.stale:
-            view.targets[target] = self.measured(target, cluster, scorer, now)
-        view.stale = set()
+        if view.stale and now - view.looked >= NOTICE:
+            view.looked = now
+            for target in view.stale:
+                view.targets[target] = self.measured(target, cluster, scorer, now)
+            view.stale = set()
+            if view.at == now:
+                outputs = [m.output for m in view.targets.values() if m.output is not None]
+                view.typical = sum(outputs) / len(outputs) if outputs else None
         return view.targets
+
+    def typical(self, cluster: str | None, scorer: str | None) -> float | None:
+        """Tokens of an answer to such a request, of a target that nothing is known of: the mean of the others."""
+        view = self._views.get((cluster, scorer))
+        return view.typical if view else None
 
     def measured(self, target: Target, cluster: str | None, scorer: str | None, now: float) -> Measured:
         """The bounds of one target. What is not known of the cluster is taken from all of them together."""
@@ -302,11 +232,14 @@ class Evidence:
             together,
         )
 
-    def rows(self, scorer: str | None, now: float) -> Iterable[tuple[Target, str | None, Measured, float]]:
-        """Every target and cluster with its bounds and the seconds since its latest sample, for looking."""
+    def rows(self, now: float) -> Iterable[Known]:
+        """Everything that is known, for looking: of each target, cluster and scorer."""
         for (target, cluster), cell in sorted(self._cells.items(), key=lambda item: (item[0][0], item[0][1] or "")):
-            found = self.measured(target, cluster, scorer, now)
-            yield target, cluster, found, max(0.0, now - cell.at)
+            for scorer in cell.scores or (None,):
+                count = cell.scores[scorer].count if scorer else 0.0
+                found = self.measured(target, cluster, scorer, now)
+                worth = cell.calls / self._weight(now)
+                yield Known(target, cluster, scorer, cell.count, count, worth, found, max(0.0, now - cell.at))
 
 
 def _mean(sums: tuple[float, float], scale: float) -> float | None:
@@ -321,7 +254,7 @@ def _quality(cell: _Cell, scorer: str | None, scale: float, now: float) -> Score
 
 def _speed(what: str, own: _Cell, whole: _Cell, scale: float, now: float) -> Speed | None:
     """Of the cluster where there are enough samples of it, and nothing has changed for all of them."""
-    times: _Times = getattr(whole, what)
+    times: Times = getattr(whole, what)
     everything = times.told(whole.calls, whole.failed, scale, now)
     if own is whole or (everything is not None and everything.changed):
         return everything

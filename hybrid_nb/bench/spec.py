@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
+from hybrid_nb.bench.records import MEASURE_COLUMNS
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 
 CONCURRENCY = 4
@@ -142,6 +143,9 @@ def _limits(value: Any) -> dict[str, float]:
         return {}
     if not isinstance(value, Mapping):
         raise OptionTypeError(f"limits must be a dict such as {{'latency_s': 5}}, not {value!r}")
+    wrong = [name for name in value if name not in MEASURE_COLUMNS]
+    if wrong:
+        _wrong(f"limits: no measure {wrong[0]!r}; there are {', '.join(MEASURE_COLUMNS)}")
     return {str(name): _number(f"limits[{name!r}]", limit) for name, limit in value.items()}
 
 

@@ -47,6 +47,7 @@ def test_an_open_loop_has_no_cap_unless_told() -> None:
         (["a"], {"max_cost": float("nan")}, "max_cost must be US dollars"),
         (["a"], {"limits": 5}, "limits must be a dict"),
         (["a"], {"limits": {"latency_s": "5"}}, "latency_s'] must be a number"),
+        (["a"], {"limits": {"latency": 5}}, "no measure 'latency'; there are"),
         (["a"], {"rate": 0}, "above 0 requests a second"),
         (["a"], {"rate": [1, -1]}, "above 0 requests a second"),
         (["a"], {"rate": []}, "not an empty list"),

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
-import platform
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from hybrid_nb.bench import arrivals, bar, scoring
 from hybrid_nb.bench.caller import Caller
 from hybrid_nb.bench.data import items_of
+from hybrid_nb.bench.described import head, told, versions
 from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
 from hybrid_nb.bench.journal import NAME, Journal, Past
 from hybrid_nb.bench.load import Load, Work
 from hybrid_nb.bench.order import Task, measured, warmup
-from hybrid_nb.bench.outcome import shown
 from hybrid_nb.bench.pricing import NOTHING, Estimate
 from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.protocol import AnyScorer
@@ -42,8 +37,6 @@ from hybrid_nb.engine.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from hybrid_nb.router import Router
-
-_PACKAGES = ("aiohttp", "orjson", "pandas", "scipy")
 
 
 def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
@@ -251,63 +244,3 @@ class Plan:
             scorers=rating.names if rating else (),
             estimate_usd=None if estimate.most is None else float(estimate.most),
         )
-
-
-# --- what a run keeps of how it was run -----------------------------------------------------------------------
-
-
-def told(spec: Spec, caller: Caller) -> dict[str, Any]:
-    """The settings that make a run what it is."""
-    return {
-        "models": list(spec.models),
-        "epochs": spec.epochs,
-        "concurrency": spec.at_once,
-        "rate": spec.rate,
-        "arrivals": spec.arrivals if spec.open else None,
-        "warmup": spec.warmup,
-        "duration": spec.duration,
-        "prompt": spec.prompt,
-        "timeout": spec.timeout,
-        "unique": spec.unique,
-        "seed": spec.seed,
-        "options": {name: _plain(value) for name, value in caller.options.items() if name != "timeout"},
-    }
-
-
-def head(spec: Spec, caller: Caller, items: Iterable[Item]) -> dict[str, Any]:
-    """What must not differ between the parts of one run."""
-    return {**told(spec, caller), "data": fingerprint(items)}
-
-
-def fingerprint(items: Iterable[Item]) -> str:
-    """Names the data by what is asked."""
-    found = hashlib.sha256()
-    for item in items:
-        found.update(orjson.dumps([item.id, shown(item.input)]))
-    return found.hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    """An option as it can be written down; a class by its name, so that it is the same in the next process."""
-    if isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        return f"bytes:{hashlib.sha256(value).hexdigest()[:16]}"
-    return getattr(value, "__qualname__", None) or (str(value) if isinstance(value, os.PathLike) else repr(value))
-
-
-def versions() -> dict[str, str]:
-    """Of what may matter to times."""
-    from hybrid_nb import __version__
-
-    found = {"hybrid_nb": __version__, "python": platform.python_version(), "system": platform.platform()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -10,7 +10,7 @@ from hybrid_nb.bench.job import Bench, Job
 from hybrid_nb.bench.progress import Progress
 from hybrid_nb.bench.results import Run
 from hybrid_nb.core.types import money
-from hybrid_nb.portal import SLICE
+from hybrid_nb.portal import SLICE, portal
 
 
 class Shower(Protocol):
@@ -28,6 +28,8 @@ def follow(bench: Bench, shower: Shower) -> Run:
     """
     presses = 0
     try:
+        if portal().inside:
+            raise RuntimeError("a blocking call from hybrid_nb's own loop would wait for itself; use start_benchmark")
         shower.show(bench.progress)
         job = Job(bench)
         while True:

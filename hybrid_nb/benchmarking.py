@@ -20,11 +20,12 @@ from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
 from hybrid_nb.bench.journal import NAME, Journal, Past
 from hybrid_nb.bench.load import Load, Work
 from hybrid_nb.bench.order import Task, measured, warmup
+from hybrid_nb.bench.outcome import shown
 from hybrid_nb.bench.pricing import NOTHING, Estimate
 from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.protocol import AnyScorer
 from hybrid_nb.bench.rating import Rating
-from hybrid_nb.bench.records import Item
+from hybrid_nb.bench.records import Call, Item
 from hybrid_nb.bench.results import Info, Run
 from hybrid_nb.bench.spec import Spec, checked
 from hybrid_nb.bench.spending import Purse
@@ -168,7 +169,7 @@ class Plan:
     def bench(self, one: Estimate) -> Bench:
         """The run, ready to begin. `one`: what one pass over the data costs."""
         past, spec, total = self.past, self.spec, self.total
-        kept = Keeping(Counts(total, len(past.calls)), list(past.calls.values()), self.journal)
+        kept = Keeping(Counts(total, len(past.calls)), self._answered(), self.journal)
         purse = Purse(self.caller.limit)
         purse.count(past.spent, past.known, past.unknown)
         till = Till(purse, kept.hold)
@@ -182,6 +183,16 @@ class Plan:
         )
         rating = self._rating(till) if self.scorers else None
         return Bench(Load(work, till), kept, self._info(estimate, rating), rating, self.save)
+
+    def _answered(self) -> list[Call]:
+        """What earlier parts of the run have; a target that was corrected since then is scored afresh."""
+        samples = {item.id: item for item in self.items}
+        for call in self.past.calls.values():
+            item = samples[call.id]
+            call.cluster, target = item.cluster, None if item.target is None else shown(item.target)
+            if call.target != target:
+                call.target, call.scores = target, {}
+        return list(self.past.calls.values())
 
     def _judges(self, total: int) -> Estimate:
         """What scorers that ask models cost."""

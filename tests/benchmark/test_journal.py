@@ -177,6 +177,19 @@ def test_the_same_call_again_asks_only_what_failed(router: Router, fleet: Fleet,
     assert Run.load(tmp_path / "run").calls.equals(again.calls)
 
 
+def test_a_corrected_target_is_scored_afresh_without_asking(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    wrong = [{"input": "What is 2+2?", "target": "5"}, {"input": "What is 3+3?", "target": "6"}]
+    first = router.benchmark(wrong, MODELS, ["includes"], save=tmp_path, progress=False)
+    assert first.calls["score_includes"].mean() == 0.5
+    for handle in fleet:
+        handle.clear()
+    wrong[0]["target"] = "4"
+    again = router.benchmark(wrong, MODELS, ["includes"], save=tmp_path, progress=False)
+    assert again.calls["score_includes"].mean() == 1
+    assert set(again.calls["target"]) == {"4", "6"}
+    assert not _prompts(fleet)
+
+
 def test_other_data_under_the_same_ids_are_another_run(router: Router, fleet: Fleet, tmp_path: Path) -> None:
     router.benchmark(["What is 2+2?"], MODELS, save=tmp_path, progress=False)
     with pytest.raises(ConfigError, match="data was"):

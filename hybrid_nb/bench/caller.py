@@ -139,7 +139,10 @@ class Caller:
 
     async def question(self, prompt: Any, options: Mapping[str, Any]) -> Reply:
         """A judge's question."""
-        return await self.asker.plain(prompt, self._of_judge(options))
+        found = self._of_judge(options)
+        if self.limit is not None:
+            found["max_cost"] = self._most(prompt, found)
+        return await self.asker.plain(prompt, found)
 
     def question_costs(self, model: str, item: Item) -> Estimate:
         """About what a judge's question about two answers to a sample like this one costs."""
@@ -159,7 +162,7 @@ class Caller:
 
     def _most(self, prompt: Any, options: Mapping[str, Any]) -> Decimal | None:
         request = make_request(prompt, **options)
-        return self.pricing.one(request, str(request.model)).most
+        return self.pricing.one(request, request.model or self.asker.settings.router.default_model).most
 
     def _prompt(self, prompt: Any, options: dict[str, Any]) -> Any:
         """The prompt; on request behind some letters that no other has, so that no cache of a provider knows it."""

@@ -51,10 +51,10 @@ class Pricing:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._options: dict[str, list[Option]] = {}
+        self._options: dict[str | None, list[Option]] = {}
         self._rates: dict[Target, Rates | None] = {}
 
-    def one(self, request: Request, model: str) -> Estimate:
+    def one(self, request: Request, model: str | None) -> Estimate:
         """A call. `most` is over all targets that the name means, as another may have to answer."""
         found = [self._at(option, request) for option in self._named(model)]
         known = [estimate for estimate in found if estimate.most is not None]
@@ -76,7 +76,7 @@ class Pricing:
         """Whether the price of any target of that name is known."""
         return any(self._rates_of(option) is not None for option in self._named(model))
 
-    def _named(self, model: str) -> Sequence[Option]:
+    def _named(self, model: str | None) -> Sequence[Option]:
         found = self._options.get(model)
         if found is None:
             named = self._catalogue.named(model)

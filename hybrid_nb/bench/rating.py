@@ -104,6 +104,7 @@ class Rating:
         most = self._most(prompt, options)
         if most is None or not await self._till.hold(key, most):
             why = "the price of this judge is unknown" if most is None else "the run would pass its max_cost"
+            self.stopped = self.stopped or "budget"
             raise BudgetExceededError(f"not asked: {why}", self._till.purse.limit)
         return await self._paid(key, prompt, options)
 

@@ -177,6 +177,38 @@ def test_the_same_call_again_asks_only_what_failed(router: Router, fleet: Fleet,
     assert Run.load(tmp_path / "run").calls.equals(again.calls)
 
 
+def test_an_open_loop_goes_on_with_the_rest_of_its_schedule(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"rate": [20, 40], "arrivals": "constant", "warmup": 2, "save": tmp_path}
+    data = [f"What is {n}+1?" for n in range(10)]
+    job = router.start_benchmark(data, MODELS, **settings)
+    until = time.monotonic() + 20
+    while job.progress.done < 8 and time.monotonic() < until:
+        time.sleep(0.01)
+    job.stop()
+    first = job.result(20).calls
+    before = first[first["status"] == "ok"]
+    for handle in fleet:
+        handle.clear()
+    run = router.benchmark(data, MODELS, progress=False, **settings)
+    assert len(_prompts(fleet)) == 22 - len(before)
+    calls = run.calls.sort_values("due_at")
+    assert (calls["status"] == "ok").all()
+    assert calls["key"].is_unique
+    assert calls["stage"].tolist() == sorted(calls["stage"]) == [0] * 12 + [1] * 10
+    new = calls[~calls["key"].isin(before["key"])]
+    assert new["due_at"].iloc[0] >= before["end_at"].max()  # the clock goes on, without the pause between
+    assert (new["due_at"].diff().dropna() < 0.0501).all()
+
+
+def test_a_run_that_ends_by_time_is_not_begun_again(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"duration": 0.3, "concurrency": 2, "save": tmp_path, "progress": False}
+    first = router.benchmark(["a", "b"], MODELS, **settings)
+    asked = len(_prompts(fleet))
+    assert asked == len(first.calls) > 4
+    again = router.benchmark(["a", "b"], MODELS, **settings)
+    assert len(again.calls) - asked == len(_prompts(fleet)) - asked <= 4  # if the last call ended before the time did
+
+
 def test_a_corrected_target_is_scored_afresh_without_asking(router: Router, fleet: Fleet, tmp_path: Path) -> None:
     wrong = [{"input": "What is 2+2?", "target": "5"}, {"input": "What is 3+3?", "target": "6"}]
     first = router.benchmark(wrong, MODELS, ["includes"], save=tmp_path, progress=False)

@@ -25,7 +25,7 @@ from hybrid_nb.bench.journal import NAME, Journal, Past
 from hybrid_nb.bench.load import Load, Work
 from hybrid_nb.bench.order import Task, measured, warmup
 from hybrid_nb.bench.outcome import shown
-from hybrid_nb.bench.pricing import Estimate
+from hybrid_nb.bench.pricing import NOTHING, Estimate
 from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.protocol import AnyScorer
 from hybrid_nb.bench.rating import Rating
@@ -36,6 +36,7 @@ from hybrid_nb.bench.spending import Purse
 from hybrid_nb.bench.till import Till
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply, RoutePlan
 from hybrid_nb.engine.catalogue import Catalogue
 
@@ -70,7 +71,11 @@ def prepared(
     """A run that is ready to begin. Raises OptionValueError and its kin for whatever is wrong."""
     router._check_open()
     spec = checked(models, settings)
+    late("pandas", "benchmark")  # what is missing is told now, and not when everything is paid for
+    if save is not None:
+        late("pyarrow", "benchmark")
     items = items_of(data, spec.prompt)
+    spec.check_stages(len(items))
     caller = Caller(Asking(router), spec)
     estimate = caller.checked(items)
     wanted = _scorers(scorers, allow_code, items, spec, caller)
@@ -127,9 +132,10 @@ def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, ca
     found = scoring.prepared(given, allow_code)
     for scorer in found:
         scorer.check(items)
-        caller.check_judge(scorer.name, getattr(scorer, "model", None))
+        for model in scorer.asks:
+            caller.check_judge(scorer.name, model)
     for note in scoring.notes(found, spec.models):
-        warnings.warn(note, stacklevel=4)
+        warnings.warn(note, stacklevel=5)  # where the person called
     return found
 
 
@@ -178,9 +184,21 @@ class Plan:
             self.caller.most if self.caller.limit is not None else None, self.caller.patience, past.seconds,
             spec.endless,
         )  # fmt: skip
-        estimate = Estimate(None, None) if total is None else one.times(Decimal(total) / self._each)
+        estimate = (
+            Estimate(None, None) if total is None else one.times(Decimal(total) / self._each) + self._judges(total)
+        )
         rating = self._rating(till) if self.scorers else None
         return Bench(Load(work, till), kept, self._info(estimate, rating), rating, self.save)
+
+    def _judges(self, total: int) -> Estimate:
+        """What scorers that ask models cost."""
+        samples = -(-total // len(self.spec.models))
+        sums = NOTHING
+        for scorer in self.scorers:
+            for model in scorer.asks:
+                questions = scorer.questions(samples, len(self.spec.models))
+                sums += self.caller.question_costs(model, self.items[0]).times(questions)
+        return sums
 
     def _tasks(self) -> Iterator[Task]:
         spec, past = self.spec, self.past

@@ -138,8 +138,7 @@ def test_a_trace_has_its_own_times_and_data_are_asked_again(router: Router) -> N
 def test_what_fails_is_a_row_with_its_error(router: Router, fleet: Fleet) -> None:
     router.configure(retries=0, resume=False)
     fleet["openai"].fail(Fault("status", 400))
-    fleet["gemini"].set(ttft=0.05, tokens_per_second=50)
-    fleet["gemini"].fail(Fault("reset", after_tokens=5))
+    fleet["gemini"].fail(Fault("cut", after_tokens=5))
     run = router.benchmark(["Tell me about tides"], MODELS, progress=False)
     calls = run.calls.set_index("model")
     assert calls["status"].to_dict() == {MODELS[0]: "error", MODELS[1]: "interrupted"}

@@ -127,6 +127,26 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         Journal(tmp_path, HEAD)
 
 
+def test_what_was_held_for_a_call_that_was_not_asked_is_free_again(tmp_path: Path) -> None:
+    kept = Keeping(Counts(1), journal=Journal(tmp_path, HEAD))
+    kept.hold("1", Decimal(5))
+    kept.hold("2", Decimal(7))
+    call = _call("1", "skipped", None)
+    call.attempts = 0
+    kept.call(call, Decimal(0))
+    kept.close()
+    past = _reopened(tmp_path).past
+    assert (past.spent, past.unknown, past.calls) == (7, 1, {})
+
+
+def test_what_crashed_twice_is_counted_twice(tmp_path: Path) -> None:
+    for _ in range(2):
+        journal = Journal(tmp_path, HEAD)
+        journal.hold("1", Decimal(5))
+        journal.close()
+    assert _reopened(tmp_path).past.spent == 10
+
+
 # --- runs -------------------------------------------------------------------------------------------------
 
 

@@ -163,6 +163,17 @@ def test_a_call_that_does_not_fit_beside_others_waits_for_them() -> None:
     assert ran.times("end_at") == [pytest.approx(n, abs=0.1) for n in range(1, 6)]  # one after the other
 
 
+def test_a_call_that_waits_for_money_is_not_asked_once_the_run_is_closed() -> None:
+    async def close(load: Load) -> None:
+        await asyncio.sleep(0.5)
+        load.close("enough")
+
+    ran = Ran(5, takes(1.0), limit="0.50", concurrency=3, most=lambda _task: Decimal("0.40")).run(close)
+    assert [call.status for call in ran.calls] == ["ok"] + ["skipped"] * 4
+    assert ran.calls[0].end_at == pytest.approx(1.0, abs=0.1)  # what is under way is finished
+    assert ran.purse.spent == Decimal("0.01")
+
+
 def test_the_routers_own_budget_stops_the_run_too() -> None:
     async def ask(task: Task) -> Reply:
         if int(task.item.id) >= 3:

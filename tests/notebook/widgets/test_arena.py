@@ -89,7 +89,7 @@ def test_no_name_is_anywhere_before_the_vote(make_arena, frontend):
     arena.next(20)
     assert names(whole()) == []  # the last vote is gone from everywhere
     arena.rest()
-    assert vote.left in everything()
+    until(lambda: vote.left in everything())
     assert vote.left in arena.saved().html
     arena.next(20)
     assert names(whole()) == []
@@ -286,7 +286,8 @@ def test_what_a_page_wants(make_arena):
     assert page(arena)["phase"] == "open"
     assert len(arena.votes) == 1
     wish(arena, "rest")
-    assert "<caption>Ranking by 1 vote" in page(arena)["table"]
+    until(lambda: "<caption>Ranking by 1 vote" in page(arena)["table"])
+    assert "Working out" not in page(arena)["told"]
     assert page(arena)["left"] == []
     wish(arena, "next")
     assert page(arena)["phase"] == "open"
@@ -311,7 +312,7 @@ def test_on_core_widgets(make_arena):
     assert model_of("openai") in view.sides[0].value + view.sides[1].value
     assert arena.votes["winner"].tolist() == ["tie"]
     view.go.click()
-    assert "Ranking by 1 vote" in view.table.value
+    until(lambda: "Ranking by 1 vote" in view.table.value)
     view.own.value = "What is 3 * 3?"
     view.ask.click()
     until(lambda: not view.choices["left"].disabled)

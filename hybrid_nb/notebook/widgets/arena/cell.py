@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -79,6 +80,8 @@ class Arena(Panel):
         items, kept = [] if prompts is None else items_of(prompts), Votes(save)
         self._made: dict[str, Any] = {"items": items, "votes": kept, "rater": rater, "goal": goal, "seed": seed}
         self._models, self._frontend, self._options = models, frontend, options
+        self._ranking: tuple[int, Preference] | None = None  # by so many votes
+        self._working = threading.Lock()
         super().__init__(router)
         if kept.lost:
             self.say(f"{kept.lost} line of {kept.path} was not whole and is left out", problem=True)
@@ -96,8 +99,23 @@ class Arena(Panel):
         return self.router.stream(prompt, **{**self._options, "model": model})
 
     def _tell(self) -> None:
-        self._view.tell(page.page(self.contest))
-        self.changed()
+        """Something differs: show it; a ranking is worked out aside, as the first one loads scipy."""
+        known = self._known()
+        self._view.tell(page.page(self.contest, known))
+        if page.ranks(self.contest) and known is None:
+            self.in_background(self._rank)
+        else:
+            self.changed()
+
+    def _known(self) -> Preference | None:
+        found = self._ranking
+        return found[1] if found is not None and found[0] == len(self.contest.votes.rows) else None
+
+    def _rank(self) -> None:
+        known = self.preference()
+        with self.contest.lock:
+            self._view.tell(page.page(self.contest, known))
+            self.changed()
 
     def _hear(self, wish: Any) -> None:
         kind = wish.get("ask") if isinstance(wish, dict) else None
@@ -117,8 +135,9 @@ class Arena(Panel):
 
     def saved(self) -> Saved:
         """No name while a pair is open; else the last vote, or the ranking."""
+        found = self.preference() if page.ranks(self.contest) else None
         with self.contest.lock:
-            return Saved(saved.html(self.contest), saved.text(self.contest))
+            return Saved(saved.html(self.contest, found), saved.text(self.contest, found))
 
     # --- voting from code ---------------------------------------------------------------------------------------
 
@@ -186,7 +205,13 @@ class Arena(Panel):
 
     def preference(self) -> Preference:
         """The whole of it: `.table()`, `.pairs()`, `.matrix()`, `.left` (position bias), `.notes`."""
-        return page.ranking(self.contest)
+        with self._working:
+            found = self._known()
+            if found is None:
+                count = len(self.contest.votes.rows)
+                found = page.ranking(self.contest)
+                self._ranking = (count, found)
+            return found
 
     def close(self) -> None:
         """Take it from the page, and end what it asks."""

@@ -295,13 +295,15 @@ class Contest:
     def wait(self, timeout: float | None = None) -> bool:
         """Until no answer is waited for; False when that took longer than `timeout` seconds."""
         give_up = None if timeout is None else time.monotonic() + timeout
-        while self.phase == "asking" and (bout := self.bout) is not None:
+        while (bout := self._awaited()) is not None:
             bout.done.wait(SLICE)
             if give_up is not None and time.monotonic() > give_up:
                 return False
-            if bout.done.is_set():
-                time.sleep(0.001)  # its end is being told
         return True
+
+    def _awaited(self) -> Bout | None:
+        with self.lock:
+            return self.bout if self.phase == "asking" else None
 
     def close(self) -> None:
         """End what is under way."""

@@ -40,24 +40,29 @@ def rendered(answer: Answer) -> list[str]:
     return [html for _, html in blocks(answer.text.strip() or EMPTY)]
 
 
-def page(contest: Contest) -> Page:
-    """See above. Under the contest's lock."""
+def ranks(contest: Contest) -> bool:
+    """Whether the ranking belongs on the page now."""
+    return contest.phase in ("resting", "over", "halted") and bool(contest.votes.rows)
+
+
+def page(contest: Contest, found: Preference | None = None) -> Page:
+    """See above. Under the contest's lock. `found` is the ranking; None: it is not known yet."""
     total = contest.total
-    found: Page = {
-        "phase": contest.phase, "number": -1, "progress": progress(contest), "told": told(contest),
+    shown: Page = {
+        "phase": contest.phase, "number": -1, "progress": progress(contest), "told": told(contest, found),
         "share": min(1.0, contest.cast / total) if total else 0.0, "problem": contest.phase == "halted",
         "prompt": "", "left": [], "right": [], "choice": "", "names": [], "notes": [], "table": "",
     }  # fmt: skip
     bout = contest.bout
     if contest.phase in ("asking", "open", "voted") and bout is not None:
-        found |= {"number": bout.match.number, "prompt": matches.text_of(bout.match.item)}
+        shown |= {"number": bout.match.number, "prompt": matches.text_of(bout.match.item)}
     if contest.phase in ("open", "voted") and bout is not None:
-        found |= {"left": rendered(bout.left), "right": rendered(bout.right)}
+        shown |= {"left": rendered(bout.left), "right": rendered(bout.right)}
     if contest.phase == "voted" and bout is not None and contest.vote_cast is not None:
-        found |= {"choice": contest.vote_cast.choice, "names": names(bout), "notes": notes(bout)}
-    if contest.phase in ("resting", "over", "halted"):
-        found["table"] = ranking_html(contest)
-    return found
+        shown |= {"choice": contest.vote_cast.choice, "names": names(bout), "notes": notes(bout)}
+    if ranks(contest) and found is not None:
+        shown["table"] = ranking_html(found)
+    return shown
 
 
 def names(bout: Bout) -> list[str]:
@@ -70,7 +75,7 @@ def notes(bout: Bout) -> list[str]:
     return ["" if a.reply is None else a.reply.footer() for a in (bout.left, bout.right)]
 
 
-def told(contest: Contest) -> str:
+def told(contest: Contest, found: Preference | None = None) -> str:
     """The line that says what is going on."""
     lost = len(contest.failures)
     failed = f" {lost} answer{'' if lost == 1 else 's'} did not come; what they belong to is put aside." if lost else ""
@@ -84,7 +89,8 @@ def told(contest: Contest) -> str:
         "over": f"Nothing is left to vote on.{failed}" if contest.items else "Write a prompt to begin.",
         "halted": f"Halted: {contest.problem}.",
     }
-    return words.get(contest.phase, "")
+    later = " Working out the ranking …" if ranks(contest) and found is None else ""
+    return words[contest.phase] + later
 
 
 def sentence(contest: Contest) -> str:
@@ -139,17 +145,11 @@ def caption(found: Preference) -> str:
     return f"Ranking by {count} vote{'' if count == 1 else 's'} (Bradley-Terry, 95 % intervals)"
 
 
-def ranking_html(contest: Contest, scrolls: bool = False) -> str:
-    """The ranking as safe HTML; "" without votes."""
-    if not contest.votes.rows:
-        return ""
-    found = ranking(contest)
+def ranking_html(found: Preference, scrolls: bool = False) -> str:
+    """The ranking as safe HTML."""
     return table(caption(found), HEADS, rows(found), (2, 4, 5), scrolls) + "".join(map(paragraph, remarks(found)))
 
 
-def ranking_text(contest: Contest) -> str:
+def ranking_text(found: Preference) -> str:
     """The same as text."""
-    if not contest.votes.rows:
-        return ""
-    found = ranking(contest)
     return "\n".join([text_table(caption(found), HEADS, rows(found)), *remarks(found)])

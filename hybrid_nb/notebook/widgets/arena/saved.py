@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from hybrid_nb.bench.preference import Preference
 from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.widgets.arena import matches, page
 from hybrid_nb.notebook.widgets.arena.asking import Answer
@@ -12,13 +13,13 @@ from hybrid_nb.notebook.widgets.chat.saved import static
 from hybrid_nb.notebook.widgets.style import paragraph
 
 
-def html(contest: Contest) -> str:
-    """As HTML that needs no stylesheet."""
+def html(contest: Contest, found: Preference | None) -> str:
+    """As HTML that needs no stylesheet. `found` is the ranking, where it is to be shown."""
     parts = [paragraph(f"Blind arena: {page.progress(contest)}.")]
     if contest.phase == "voted":
         parts += _vote(contest)
-    elif contest.phase in ("resting", "over", "halted"):
-        parts.append(page.ranking_html(contest, scrolls=True))
+    elif page.ranks(contest) and found is not None:
+        parts.append(page.ranking_html(found, scrolls=True))
     return f'<section aria-label="Blind arena" class="{NO_MATHS}">{"".join(parts)}</section>'
 
 
@@ -39,11 +40,11 @@ def _side(place: str, answer: Answer, note: str) -> str:
     return f'<article style="min-width:0">{head}{static(answer.text)}{foot}</article>'
 
 
-def text(contest: Contest) -> str:
+def text(contest: Contest, found: Preference | None) -> str:
     """The same as text."""
     parts = [f"Blind arena: {page.progress(contest)}."]
     if contest.phase == "voted" and contest.bout is not None:
         parts.append(f"Prompt: {matches.text_of(contest.bout.match.item)}\nVoted: {page.sentence(contest)}")
-    elif contest.phase in ("resting", "over", "halted"):
-        parts.append(page.ranking_text(contest))
-    return "\n".join(part for part in parts if part)
+    elif page.ranks(contest) and found is not None:
+        parts.append(page.ranking_text(found))
+    return "\n".join(parts)

@@ -26,11 +26,11 @@ class Arena {
     this.model = model;
     this.mark = Math.random().toString(36).slice(2, 8);
     this.count = 0;
-    this.asked = null; // the last wish, until the kernel has heard it: { n, at }
+    this.asked = []; // wishes that the kernel has not heard yet: { count, at, number }
     this.page = {};
     this.build(el);
     this.show = () => this.draw(model.get("page") || {});
-    this.heard = () => this.asked?.n === model.get("heard") && (this.asked = null);
+    this.heard = () => this.hear(model.get("heard") || "");
     model.on("change:page", this.show);
     model.on("change:heard", this.heard);
     this.timer = setInterval(() => this.tick(), 250);
@@ -124,10 +124,15 @@ class Arena {
   }
 
   ask(what, more = {}) {
-    if (this.lost || this.asked) return;
-    const n = `${this.mark}-${++this.count}`;
-    this.asked = { n, at: performance.now() };
-    this.model.send({ ask: what, n, ...more });
+    if (this.lost || (more.number !== undefined && this.asked.some((one) => one.number === more.number))) return;
+    this.asked.push({ count: ++this.count, at: performance.now(), number: more.number });
+    this.model.send({ ask: what, n: `${this.mark} ${this.count}`, ...more });
+  }
+
+  /** The kernel has done a wish, and all before it. */
+  hear(heard) {
+    const [mark, count] = heard.split(" ");
+    if (mark === this.mark) this.asked = this.asked.filter((one) => one.count > Number(count));
   }
 
   // --- drawing ------------------------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ class Arena {
   tick() {
     const waits = this.page.phase === "asking";
     this.seconds.textContent = waits ? `${Math.floor((performance.now() - this.since) / 1000)} s` : "";
-    const late = this.asked && performance.now() - this.asked.at > PATIENCE;
+    const late = this.asked.length && performance.now() - this.asked[0].at > PATIENCE;
     const text = this.lost ? LOST : late ? BUSY : "";
     if (this.busy.textContent !== text) this.busy.textContent = text;
   }

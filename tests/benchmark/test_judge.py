@@ -504,19 +504,20 @@ def test_scores_of_the_same_name_are_replaced_and_others_stay() -> None:
 
 def test_an_interrupt_keeps_what_is_scored() -> None:
     done: list[str] = []
-    lock, stopped = threading.Lock(), threading.Event()
+    lock, waits, stopped = threading.Lock(), threading.Event(), threading.Event()
 
     def count(output: str) -> int:
         with lock:
             done.append(output)
             place = len(done)
         if place == 3:
+            waits.wait(20)
             _thread.interrupt_main()
         if place > 2:
             stopped.wait(20)
         return 1
 
-    again = finished().rescore(scorers.function(count), progress=lambda now: None)
+    again = finished().rescore(scorers.function(count), progress=lambda now: waits.set())
     stopped.set()
     assert again.info.stopped == "interrupt"
     assert again.calls["score_count"].notna().sum() == 2

@@ -58,8 +58,9 @@ def rescored(
         warnings.warn(note, stacklevel=3)
     votes: list[Vote] = []
     seen = Seen(context.tally, _total(calls, found))
+    place = shower(progress, _cell)  # it may import, so before the work begins
     job = portal().submit(score_calls(calls, items, found, context, seen.scored, votes.append))
-    stopped = _follow(job, shower(progress, _cell), seen) or run.info.stopped
+    stopped = _follow(job, place, seen) or run.info.stopped
     cost = _sum(run.info.judge_cost_usd, context.tally.cost_usd)
     return _with(run, calls, found, votes, replace(run.info, judge_cost_usd=cost, stopped=stopped))
 
@@ -101,11 +102,14 @@ def _follow(job: Job[list[Vote]], place: Shower, seen: Seen) -> str | None:
                 place.show(seen.progress)
                 over.wait(SLICE)
             except KeyboardInterrupt:
-                job.cancel()
                 if stopped:
                     raise
+                job.cancel()
                 stopped = "interrupt"
         place.show(seen.progress)
+    except BaseException:
+        job.cancel()
+        raise
     finally:
         place.close()
     if stopped is None:

@@ -41,8 +41,9 @@ async def score_calls(
     """Score every measured answer, set Call.scores, and return all votes.
 
     A call that failed has no answer and so no score; one that has a score of this name already is left as it is, and
-    so are comparisons that stand in `before` (votes of an earlier attempt, which are returned too). A scorer that
-    raises leaves Score(None, what it raised). When this is cancelled, what is done has been told.
+    so are comparisons that stand in `before` (votes of an earlier attempt, which are returned too); those without a
+    value or a winner are made again. A scorer that raises leaves Score(None, what it raised). When this is cancelled,
+    what is done has been told.
     """
     known = {item.id: item for item in items}
     answered = [c for c in calls if c.phase == "measured" and c.status == "ok" and c.output is not None]
@@ -81,8 +82,14 @@ def _work(
     if isinstance(scorer, PairScorer):
         pairs = pairs_of(scorer, answered, context, votes)
         return (_compare(scorer, _sample(a, known), _sample(b, known), keep) for a, b in pairs)
-    waiting = [call for call in answered if scorer.name not in call.scores]
+    waiting = [call for call in answered if unscored(call, scorer.name)]
     return (_score(scorer, call, _sample(call, known), done) for call in waiting)
+
+
+def unscored(call: Call, scorer: str) -> bool:
+    """Whether an answer has no score of this name, or one without a value: a judge that failed may be back."""
+    known = call.scores.get(scorer)
+    return known is None or known.value is None
 
 
 def _sample(call: Call, known: dict[str, Item]) -> Sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import random
-import time
+import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import hybrid_nb as hnb
 from hybrid_nb.bench.judge import judge_report
 from hybrid_nb.bench.protocol import Context, PairScorer, Scorer
-from hybrid_nb.bench.records import VOTE_COLUMNS, Call
+from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call
 from hybrid_nb.bench.results import Info, Run, frame
 from hybrid_nb.bench.scoring import notes, prepared, score_calls
 from hybrid_nb.bench.verdicts import Orders, asked, filled, last_verdict, number, quoted, read_orders, reason
@@ -156,7 +156,7 @@ def test_a_number_within_the_scale(said: str, value: float | None) -> None:
 
 def test_a_score_says_who_judged_and_why() -> None:
     told = graded(lambda _: "It adds up.\nVERDICT: 4", "4", scale=(1, 5))
-    assert told == (0.75, "judge sim/judge says 4 on 1 to 5: It adds up.", "4")
+    assert told == (0.75, "judge sim/judge says 4 (1 to 5): It adds up.", "4")
     told = graded(lambda _: "Half.\nVERDICT: Partly", "4", choices={"right": 1, "partly": 0.4, "wrong": 0})
     assert told == (0.4, "judge sim/judge says Partly: Half.", "Partly")
     assert graded(lambda _: "VERDICT: ok", "4", choices=("good", "ok", "bad")).value == 0.5
@@ -249,7 +249,8 @@ def test_the_same_answers_are_a_tie_without_asking() -> None:
     def never(prompt: str) -> str:
         raise AssertionError
 
-    assert compared(never, "4", " 4\n")["winner"] == "tie"
+    vote = compared(never, "4", " 4\n")
+    assert (vote["winner"], vote["rater"], vote["explanation"]) == ("tie", "sim/judge", "the answers are the same")
 
 
 def test_a_comparison_without_a_verdict_has_no_winner() -> None:
@@ -419,6 +420,21 @@ def test_length_moves_a_rubric_or_does_not() -> None:
     assert moved["length_correlation_low"] > 0.2
 
 
+def test_hard_questions_with_long_answers_are_no_length_bias() -> None:
+    calls, rows = [], []
+    for place in range(20):
+        for model in "ab":
+            noise = (place * 7 + ord(model) * 3) % 5  # of the length, that says nothing of the score
+            output = "x" * (1000 if place % 2 else 10) + "x" * noise
+            key = f"{model}|{place}"
+            calls.append(Call(key, str(place), None, 0, model, "measured", status="ok", output=output))
+            score = (0.1 if place % 2 else 0.9) + 0.01 * ((place * 3 + ord(model)) % 4)
+            rows.append((key, "judge", score, "judge sim/judge says 1", None))
+    row = judge_report(frame([], VOTE_COLUMNS), Run.of(calls, Info()).calls, frame(rows, SCORE_COLUMNS)).iloc[0]
+    assert row["length_correlation"] > -0.5
+    assert row["length_correlation_low"] < 0 < row["length_correlation_high"]
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_shares_lie_within_their_intervals(agree: int, differ: int) -> None:
@@ -487,19 +503,24 @@ def test_scores_of_the_same_name_are_replaced_and_others_stay() -> None:
 
 
 def test_an_interrupt_keeps_what_is_scored() -> None:
-    done = []
+    done: list[str] = []
+    lock, waits, stopped = threading.Lock(), threading.Event(), threading.Event()
 
     def count(output: str) -> int:
-        done.append(output)
-        if len(done) == 3:
+        with lock:
+            done.append(output)
+            place = len(done)
+        if place == 3:
+            waits.wait(20)
             _thread.interrupt_main()
-        if len(done) >= 3:
-            time.sleep(0.5)  # longer than it takes to notice
+        if place > 2:
+            stopped.wait(20)
         return 1
 
-    again = finished().rescore(scorers.function(count))
+    again = finished().rescore(scorers.function(count), progress=lambda now: waits.set())
+    stopped.set()
     assert again.info.stopped == "interrupt"
-    assert 2 <= again.calls["score_count"].notna().sum() < 8
+    assert again.calls["score_count"].notna().sum() == 2
 
 
 def test_progress_is_told() -> None:

@@ -51,7 +51,7 @@ class Scale(NamedTuple):
         return None if found is None else (found - self.low) / (self.high - self.low)
 
     def told(self, said: str) -> str:
-        return said if self.choices else f"{said} on {self.low:g} to {self.high:g}"
+        return said if self.choices else f"{said} ({self.low:g} to {self.high:g})"
 
 
 class Judge(Scorer):

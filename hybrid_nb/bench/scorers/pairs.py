@@ -55,7 +55,7 @@ class Pairwise(PairScorer):
 
     async def compare(self, first: Sample, second: Sample) -> Vote:
         if first.output.strip() == second.output.strip():
-            return self._vote(first, second, "tie", None, "the answers are the same")
+            return self._vote(first, second, "tie", self.chair.model, "the answers are the same")
         lengths = len(first.output), len(second.output)
         try:  # one after the other: when the first fails, the second need not be paid for
             a_first, why, rater = await self._side(first, second, {"A": "a", "B": "b", "TIE": "tie"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.notes import notes
+from hybrid_nb.bench.notes import count, notes
 from hybrid_nb.bench.summary import summary
 from hybrid_nb.bench.system import Limits, limits_of
 from hybrid_nb.bench.values import scored, scorers
@@ -94,7 +94,7 @@ def title(run: Figures) -> str:
     samples, settings = run.measured["id"].nunique(), run.info.settings
     epochs, rate, at_once = (settings.get(name) for name in ("epochs", "rate", "concurrency"))
     how = f"{rate} requests/s" if rate else f"{at_once} at once" if at_once else ""
-    parts = [f"{len(run.measured):,} calls to {len(run.models)} models", f"{samples:,} samples"]
+    parts = [f"{count(len(run.measured), 'call')} to {count(len(run.models), 'model')}", count(samples, "sample")]
     return ", ".join([*parts, *([f"{epochs} epochs"] if epochs and epochs != 1 else []), *([how] if how else [])])
 
 

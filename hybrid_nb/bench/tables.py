@@ -185,7 +185,7 @@ def _wrapped(told: Sequence[str]) -> list[str]:
 
 def _html_row(row: Sequence[str]) -> str:
     cells = "".join(f'<td style="{_FIGURES}">{escape(text)}</td>' for text in row[1:])
-    return f'<tr><th scope="row" style="{_LEFT};overflow-wrap:anywhere">{escape(row[0])}</th>{cells}</tr>'
+    return f'<tr><th scope="row" style="{_LEFT};min-width:8em;overflow-wrap:anywhere">{escape(row[0])}</th>{cells}</tr>'
 
 
 def _plain(text: str) -> str:

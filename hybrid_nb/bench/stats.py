@@ -102,7 +102,7 @@ def _limits(
         return (*_clustered_wilson(mean, sums, counts, tail), "clustered wilson")
     error = float(clustered_error(sums, counts))
     alike = error <= 1e-12 * float(np.abs(values).max())
-    if unit and (alike or samples < FEW or _lumped(sums / counts)):
+    if unit and (samples < FEW or _lumped(sums / counts)):
         return (*wilson(mean, samples, float(distribution().norm.ppf(tail))), "bounded")
     if alike:
         return None, None, "all alike"
@@ -135,7 +135,7 @@ def _clustered_wilson(mean: float, sums: Floats, counts: Floats, tail: float) ->
     surely = wilson(mean, samples, float(distribution().norm.ppf(tail)))
     error = float(clustered_error(sums, counts))
     effective = min(n, mean * (1 - mean) / error**2) if error > 0 else 0.0
-    if effective <= samples or effective * min(mean, 1 - mean) < RARE:
+    if effective * min(mean, 1 - mean) < RARE:
         return surely
     likely = wilson(mean, effective, float(distribution().t.ppf(tail, samples - 1)))
     return min(surely, likely, key=lambda ends: ends[1] - ends[0])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.notes import notes
+from hybrid_nb.bench.notes import count, notes
 from hybrid_nb.bench.summary import summary
 from hybrid_nb.bench.system import Limits, limits_of
 from hybrid_nb.bench.values import scored, scorers
@@ -94,7 +94,7 @@ def title(run: Figures) -> str:
     samples, settings = run.measured["id"].nunique(), run.info.settings
     epochs, rate, at_once = (settings.get(name) for name in ("epochs", "rate", "concurrency"))
     how = f"{rate} requests/s" if rate else f"{at_once} at once" if at_once else ""
-    parts = [f"{len(run.measured):,} calls to {len(run.models)} models", f"{samples:,} samples"]
+    parts = [f"{count(len(run.measured), 'call')} to {count(len(run.models), 'model')}", count(samples, "sample")]
     return ", ".join([*parts, *([f"{epochs} epochs"] if epochs and epochs != 1 else []), *([how] if how else [])])
 
 
@@ -185,7 +185,7 @@ def _wrapped(told: Sequence[str]) -> list[str]:
 
 def _html_row(row: Sequence[str]) -> str:
     cells = "".join(f'<td style="{_FIGURES}">{escape(text)}</td>' for text in row[1:])
-    return f'<tr><th scope="row" style="{_LEFT};overflow-wrap:anywhere">{escape(row[0])}</th>{cells}</tr>'
+    return f'<tr><th scope="row" style="{_LEFT};min-width:8em;overflow-wrap:anywhere">{escape(row[0])}</th>{cells}</tr>'
 
 
 def _plain(text: str) -> str:

@@ -92,6 +92,14 @@ def test_failed_calls_are_wrong_or_left_out() -> None:
     assert left["n"] + left["unmatched"] == 80
 
 
+def test_a_call_that_failed_early_was_not_fast() -> None:
+    run = made_run({"a/m": Truth(failing=0.5), "b/m": Truth()}, samples=60)
+    failed = run.measured[run.measured["status"] != "ok"]
+    assert failed["latency_s"].max() < 0.2  # a fifth of what an answer takes
+    row = run.paired("latency_s").iloc[0]
+    assert (row["verdict"], row["unmatched"]) == ("tied", len(failed))
+
+
 def test_one_model_has_no_pairs_and_one_sample_no_verdict() -> None:
     assert made_run({"a/m": Truth()}, samples=5).paired().empty
     row = made_run({"a/m": Truth(), "b/m": Truth()}, samples=1).paired().iloc[0]

@@ -26,6 +26,14 @@ def test_the_front_is_what_nobody_beats_in_both() -> None:
     assert told["secret/m"] == "left out: its cost is unknown"
 
 
+def test_the_better_of_two_at_one_price_is_on_the_front_and_the_cheaper_of_two_as_good() -> None:
+    models = {"a/m": Truth(1.0), "b/m": Truth(0.0), "c/m": Truth(1.0, cost=0.002)}
+    table = made_run(models, samples=10).pareto().set_index("model")
+    assert table["front"].to_dict() == {"a/m": True, "b/m": False, "c/m": False}
+    assert table.loc["b/m", "explanation"] == "a/m is better"
+    assert table.loc["c/m", "explanation"] == "a/m is cheaper"
+
+
 def test_equals_are_both_on_the_front() -> None:
     run = made_run({"a/m": Truth(1.0), "b/m": Truth(1.0)}, samples=10)
     assert run.pareto()["front"].tolist() == [True, True]

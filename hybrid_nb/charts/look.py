@@ -26,6 +26,49 @@ DASHES: tuple[tuple[float, ...], ...] = (
     (1, 2),
 )  # in widths of a line
 
+CIVIDIS = (
+    "#00224e",
+    "#083370",
+    "#35456c",
+    "#4f576c",
+    "#666970",
+    "#7d7c78",
+    "#948e77",
+    "#aea371",
+    "#c8b866",
+    "#e5cf52",
+    "#fee838",
+)  # fmt: skip - of a heat map: blue to yellow, even in lightness (Nuñez, Anderton, Renslow 2018)
+
+
+def shade(share: float) -> str:
+    """The colour of a heat map's cell, 0 to 1."""
+    place = min(max(share, 0.0), 1.0) * (len(CIVIDIS) - 1)
+    below = min(int(place), len(CIVIDIS) - 2)
+    parts = zip(_parts(CIVIDIS[below]), _parts(CIVIDIS[below + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - below)):02x}" for a, b in parts)
+
+
+def on(background: str) -> str:
+    """Black or white, whichever is read better on a colour: at least 4.5:1."""
+    return "#000000" if luminance(background) > 0.18 else "#ffffff"
+
+
+def luminance(found: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    linear = [part / 3294.6 if part <= 10.31475 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in _parts(found)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _parts(found: str) -> tuple[int, int, int]:
+    return int(found[1:3], 16), int(found[3:5], 16), int(found[5:7], 16)
+
 
 def colour(tone: int | None) -> str:
     return INK if tone is None else COLOURS[tone % len(COLOURS)]

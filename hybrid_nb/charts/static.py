@@ -155,7 +155,7 @@ def _tidied(text: str, chart: Chart, inline: bool) -> str:
     size = r'\1 width="\2" height="\3"' if not inline else r'\1 style="width: 100%; height: auto; max-width: \2px"'
     named = f' role="img" aria-label="{escape(chart.alt)}"'.replace("\\", r"\\")
     text = _SIZE.sub(size + named, text, count=1)
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(r'(<g\b[^>]*?) id="[^"]*"', r"\1", text)
     for own in (look.INK, look.FAINT) if inline else ():
         text = text.replace(own, "currentColor")
     return text

@@ -142,12 +142,12 @@ def _told(
     expected: float, low: float, high: float, confidence: float, limit: float | None, over: float | None,
     reached: str | None, ahead: Ahead,
 ) -> str:  # fmt: skip
-    told = f"${expected:,.2f} expected by the month's end, ${low:,.2f} to ${high:,.2f} with {confidence:.0%} confidence"
+    told = f"${expected:,.2f} expected by the month's end, ${low:,.2f} to ${high:,.2f} at {100 * confidence:g} %"
     if limit is None or over is None:
         return told
     budget = f"the monthly budget of ${limit:,.2f}"
     if reached is None:
-        return f"{told}; {budget} is reached with a chance of {over:.0%}"
+        return f"{told}; {budget} is reached with a chance of {100 * over:.0f} %"
     if ahead.spent >= limit:
         return f"{told}; {budget} was reached on {reached}"
     return f"{told}; {budget} is expected to be reached on {reached}"

@@ -76,7 +76,10 @@ def _axis(axis: Axis, chart: Chart) -> dict[str, Any]:
         found |= {"tickvals": [at for at, _ in ticks], "ticktext": [words(name) for _, name in ticks]}
     elif axis.scale != "time":
         found |= {"tickformat": FORMATS[axis.unit], "ticksuffix": " s" if axis.unit == "s" else ""}
-    if axis.low == 0 and axis.scale == "linear":
+    if axis.low is not None and axis.high is not None and axis.scale == "linear":
+        top = max([axis.high, *_reach(chart, axis is chart.x)])
+        found["range"] = [axis.low, top + (top - axis.low) * 0.03]
+    elif axis.low == 0 and axis.scale == "linear":
         found["rangemode"] = "tozero"
     return found | ({"autorange": "reversed"} if axis.down else {})
 

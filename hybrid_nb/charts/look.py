@@ -97,7 +97,7 @@ def ticked(value: float, unit: Unit) -> str:
     """The same at a tick of an axis, where no figure may be lost: "$0.175"."""
     if unit == "usd" and abs(value) >= 0.1 and abs(round(value, 2) - value) > 1e-9:
         return f"{'-' if value < 0 else ''}${abs(value):,.4f}".rstrip("0")
-    return written(value, unit)
+    return written(value, unit).removesuffix(".00") if unit == "usd" else written(value, unit)
 
 
 def _figure(value: float) -> str:
@@ -105,8 +105,7 @@ def _figure(value: float) -> str:
     if value == 0:
         return "0"
     if value >= 0.1:
-        text = f"{value:,.2f}"
-        return text.removesuffix(".00") if value >= 10 else text
+        return f"{value:,.2f}"
     places = min(12, 1 - math.floor(math.log10(value)))
     return f"{value:.{places}f}".rstrip("0").rstrip(".") or "0"
 
@@ -127,7 +126,7 @@ def moment(at: float) -> str:
 
 def fewer(ticks: tuple[tuple[float, str], ...], most: int) -> tuple[tuple[float, str], ...]:
     """Evenly chosen names where there is no room for all; the first one stays."""
-    every = max(1, math.ceil(len(ticks) / most))
+    every = max(1, math.ceil(len(ticks) / max(1, most)))
     return ticks[::every]
 
 

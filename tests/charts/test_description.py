@@ -76,7 +76,7 @@ def test_what_stands_in_a_cell_is_read(share):
     ("value", "unit", "text"),
     [
         (0.00025, "usd", "$0.00025"), (0, "usd", "$0"), (1.5, "usd", "$1.50"), (-0.02, "usd", "-$0.02"),
-        (1234.0, "usd", "$1,234"), (0.35, "s", "0.35 s"), (0.012, "s", "12 ms"), (75, "s", "75 s"),
+        (1234.0, "usd", "$1,234.00"), (0.35, "s", "0.35 s"), (0.012, "s", "12 ms"), (75, "s", "75 s"),
         (0.825, "share", "82.5 %"), (1, "share", "100 %"), (12000, "count", "12,000"), (0.333333, "", "0.333"),
     ],
 )  # fmt: skip
@@ -85,7 +85,8 @@ def test_values_are_written_with_their_unit(value, unit, text):
 
 
 def test_a_tick_loses_no_figure():
-    assert [look.ticked(value, "usd") for value in (0.1, 0.125, 0.15, 0.175)] == ["$0.10", "$0.125", "$0.15", "$0.175"]
+    ticks = {0.1: "$0.10", 0.125: "$0.125", 0.15: "$0.15", 0.175: "$0.175", 5: "$5", 10: "$10", 12.5: "$12.50"}
+    assert {value: look.ticked(value, "usd") for value in ticks} == ticks
 
 
 @given(st.floats(1e-9, 1e6), st.floats(1, 1e6))

@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid_nb.bench.percentiles import allowed_over, certified_bound, needed
 from hybrid_nb.bench.stats import Floats, distribution
-from hybrid_nb.bench.values import LARGER_IS_BETTER, measure_name, numbers, scorers
+from hybrid_nb.bench.values import LARGER_IS_BETTER, check_confidence, measure_name, numbers, scorers
 from hybrid_nb.bench.wording import Unit
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
@@ -38,8 +38,9 @@ def certify(
     name, share = measure_name(run, measure), percentile / 100 if percentile > 1 else percentile
     if name in scorers(run) or name in LARGER_IS_BETTER:
         raise OptionValueError(f"certify() says what a time or cost stays under, and {name} is neither")
-    if not 0 < share < 1 or not 0 < confidence < 1:
-        raise OptionValueError("percentile lies between 0 and 100 (or 0 and 1), and confidence between 0 and 1")
+    check_confidence(confidence)
+    if not 0 < share < 1:
+        raise OptionValueError(f"percentile={percentile}: a number between 0 and 100, such as 95, or 0.95")
     measured = run.measured
     rows = [_row(model, measured[measured["model"] == model], name, share, at_most, confidence) for model in run.models]
     table = late("pandas", "frames").DataFrame(rows, columns=list(COLUMNS))

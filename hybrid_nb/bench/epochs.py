@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hybrid_nb.bench.stats import mean_interval
-from hybrid_nb.bench.values import scored, scorer_name
+from hybrid_nb.bench.values import check_confidence, scored, scorer_name
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 
@@ -40,6 +40,7 @@ def pass_at(
     run: Figures, k: int, scorer: str | None, right: float, confidence: float, failures: str, seed: int
 ) -> pd.DataFrame:
     """See Run.pass_at()."""
+    check_confidence(confidence)
     if k < 1:
         raise OptionValueError(f"k={k}: of at least one answer")
     name = scorer_name(run, scorer)

@@ -18,6 +18,8 @@ class Figures:
 
     Arguments that mean the same everywhere:
         confidence: of intervals, 0.95 for 95 %.
+        limits: what a good call keeps, such as {"ttft_any_s": 1.0, "latency_s": 5} (seconds at most; tokens_per_s at
+            least), all of them; the run's own, where it was made with some.
         failures: what a failed call scores: "wrong" (0, the default) or "missing" (left out).
         seed: of bootstrap and permutations; the same seed gives the same figures.
     """

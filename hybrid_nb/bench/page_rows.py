@@ -84,7 +84,7 @@ def answers(run: Figures, most: int) -> list[Table]:
     names = scorers(run)
     if not names or not most:
         return []
-    rng = random.Random(str(run.info.settings.get("seed", 0)))  # noqa: S311 - a sample, not a secret
+    rng = random.Random(str(run.info.settings.get("seed", 0)))
     heads = ("sample", names[0], "asked", "target", "answered", "why this score")
     tables = []
     for model in run.models:

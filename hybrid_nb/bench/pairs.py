@@ -13,7 +13,7 @@ from hybrid_nb.bench.significance import (
     sign_test,
 )
 from hybrid_nb.bench.stats import Floats, is_binary
-from hybrid_nb.bench.values import measure_name, measured_values, scorers, smaller_is_better
+from hybrid_nb.bench.values import check_confidence, measure_name, measured_values, scorers, smaller_is_better
 from hybrid_nb.bench.wording import Unit, chance
 from hybrid_nb.core.late import late
 
@@ -71,6 +71,7 @@ def paired(
     run: Figures, name: str | None = None, confidence: float = 0.95, failures: str = "wrong", seed: int = 0
 ) -> pd.DataFrame:
     """See Run.paired()."""
+    check_confidence(confidence)
     measure = measure_name(run, name)
     found = pairs(run, measure, failures)
     unit = unit_of(run, measure, found)

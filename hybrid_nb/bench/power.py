@@ -8,7 +8,7 @@ import numpy as np
 
 from hybrid_nb.bench.pairs import Pair, pairs, unit_of
 from hybrid_nb.bench.stats import distribution
-from hybrid_nb.bench.values import measure_name
+from hybrid_nb.bench.values import check_confidence, measure_name
 from hybrid_nb.bench.wording import Unit
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
@@ -34,6 +34,7 @@ def power(
     failures: str = "wrong",
 ) -> pd.DataFrame:
     """See Run.power()."""
+    check_confidence(confidence)
     if not 0 < power < 1 or (difference is not None and difference <= 0):
         raise OptionValueError("power lies between 0 and 1, and the difference is more than 0 (0.05: five points)")
     measure = measure_name(run, name)

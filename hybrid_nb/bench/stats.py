@@ -4,8 +4,9 @@ Which interval is used, and why (coverage of each by simulation: tests/benchmark
 
 wilson            0/1, each sample asked once
 clustered wilson  0/1, samples asked several times: Wilson on the effective number of calls, from the standard error
-                  clustered by sample (arXiv 2411.00640), with the t quantile of C - 1 degrees. The plain interval
-                  mean +- t * SE leaves [0, 1] near its ends and has no width when all samples agree
+                  clustered by sample (arXiv 2411.00640), with the t quantile of C - 1 degrees, and never wider than
+                  that of samples asked once. The plain interval mean +- t * SE leaves [0, 1] near its ends, and has no
+                  width when all samples agree
 bootstrap-t       graded, 5 to 499 samples: studentised bootstrap of whole samples, seeded; percentile and BCa limits
                   cover less at every small number (0.84 and 0.85 where it has 0.95, for 5 scores)
 clustered t       graded, 500 samples or more: the clustered standard error, t with C - 1 degrees
@@ -126,13 +127,18 @@ def _graded(
 
 
 def _clustered_wilson(mean: float, sums: Floats, counts: Floats, tail: float) -> tuple[float, float]:
+    """The narrower of two: of as many answers as there are samples, which is never too sure; of the effective number.
+
+    That number is itself estimated, so it has the t quantile, and needs some answers of either kind.
+    """
     samples, n = len(sums), float(counts.sum())
+    surely = wilson(mean, samples, float(distribution().norm.ppf(tail)))
     error = float(clustered_error(sums, counts))
-    spread = mean * (1 - mean)
-    effective = min(n, max(float(samples), spread / error**2)) if error > 0 else float(samples)
-    if effective * min(mean, 1 - mean) < RARE:
-        effective = float(samples)  # a few wrong ones say nothing about how much the epochs of a sample agree
-    return wilson(mean, effective, float(distribution().t.ppf(tail, samples - 1)))
+    effective = min(n, mean * (1 - mean) / error**2) if error > 0 else 0.0
+    if effective <= samples or effective * min(mean, 1 - mean) < RARE:
+        return surely
+    likely = wilson(mean, effective, float(distribution().t.ppf(tail, samples - 1)))
+    return min(surely, likely, key=lambda ends: ends[1] - ends[0])
 
 
 def bootstrap_t(sums: Floats, counts: Floats, tail: float, seed: int) -> tuple[float, float]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_nb.bench.percentiles import percentile
 from hybrid_nb.bench.stats import mean_interval
-from hybrid_nb.bench.system import Limits, Window, goodput, window, windows
-from hybrid_nb.bench.values import numbers, scored, scorers
+from hybrid_nb.bench.system import Limits, Window, goodput, limits_of, window, windows
+from hybrid_nb.bench.values import check_confidence, numbers, scored, scorers
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 
@@ -33,9 +33,10 @@ def summary(
     seed: int = 0,
 ) -> pd.DataFrame:
     """See Run.summary()."""
+    check_confidence(confidence)
     if by not in (None, "cluster", "stage"):
         raise OptionValueError(f'by={by!r}: "cluster" or "stage"')
-    pandas, names = late("pandas", "frames"), scorers(run)
+    pandas, names, limits = late("pandas", "frames"), scorers(run), limits_of(run, limits)
     rows = []
     for group, calls, span in _groups(run, by):
         row = {**group, **_counts(calls), **_costs(calls, names, confidence, failures, seed)}

@@ -39,6 +39,11 @@ class Window(NamedTuple):
         return self.end - self.begin
 
 
+def limits_of(run: Figures, limits: Limits) -> Limits:
+    """Those that are asked for, else those that the run was made with."""
+    return limits if limits is not None else run.info.settings.get("limits") or None
+
+
 def good(calls: pd.DataFrame, limits: Mapping[str, float]) -> pd.Series[bool]:
     """Which calls were answered within every limit: seconds at most, tokens_per_s at least.
 
@@ -80,7 +85,7 @@ def windows(run: Figures) -> dict[int, Window]:
 def system(run: Figures, limits: Limits = None) -> pd.DataFrame:
     """One row a stage, and one of the whole run at the end, whose stage is missing. See Run.system()."""
     asked = run.calls[run.calls["status"] != "skipped"]
-    measured, spans = run.measured, windows(run)
+    measured, spans, limits = run.measured, windows(run), limits_of(run, limits)
     stages = measured["stage"].astype(int)
     rows = [_row(asked, measured[stages == stage], span, limits, stage) for stage, span in spans.items()]
     rows.append(_row(asked, measured, window(measured), limits, None))

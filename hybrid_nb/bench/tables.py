@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_nb.bench.notes import notes
 from hybrid_nb.bench.summary import summary
-from hybrid_nb.bench.system import Limits
+from hybrid_nb.bench.system import Limits, limits_of
 from hybrid_nb.bench.values import scored, scorers
 from hybrid_nb.bench.wording import UNKNOWN, Unit, dollars, known, percent, seconds
 from hybrid_nb.core.types import NO_MATHS
@@ -77,8 +77,8 @@ def report(
     run: Figures, limits: Limits = None, confidence: float = 0.95, failures: str = "wrong", seed: int = 0
 ) -> Summary:
     """See Run.report()."""
+    limits, names = limits_of(run, limits), scorers(run)
     table = summary(run, limits, confidence, None, failures, seed)
-    names = scorers(run)
     units = {name: _unit(run, name) for name in names}
     headings = [
         "model", *(units[name] for name in names), "first token p50", "latency p95", "$ per 1,000 calls",

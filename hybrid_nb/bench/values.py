@@ -50,6 +50,12 @@ def measure_name(run: Figures, name: str | None) -> str:
     return name
 
 
+def check_confidence(confidence: float) -> None:
+    """Raises OptionValueError unless it is a share, such as 0.95."""
+    if not 0 < confidence < 1:
+        raise OptionValueError(f"confidence={confidence}: a number between 0 and 1, such as 0.95 for 95 %")
+
+
 def scorer_name(run: Figures, scorer: str | None) -> str:
     """A scorer of the run; None is the first. Raises OptionValueError with what there is."""
     name = measure_name(run, scorer)

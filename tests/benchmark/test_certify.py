@@ -99,5 +99,5 @@ def test_what_cannot_be_certified_is_told(run: Run) -> None:
         run.certify("exact")
     with pytest.raises(OptionValueError, match="neither"):
         run.certify("tokens_per_s")
-    with pytest.raises(OptionValueError, match="between 0 and 100"):
+    with pytest.raises(OptionValueError, match="a number between 0 and 100"):
         run.certify(percentile=100)

@@ -14,7 +14,6 @@ import datetime as dt
 import math
 import random
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from hybrid_nb.analysis.trend import Day, today
@@ -83,6 +82,8 @@ def _paths(complete: Sequence[Day], ahead: Ahead, confidence: float, rng: random
 def _widening(days: int, confidence: float) -> float:
     """What a sample of so few days lacks in spread: n - 1 of a variance, and Student's t over the normal quantile (by
     the first term of its expansion; Abramowitz and Stegun 26.7.5)."""
+    from statistics import NormalDist  # which takes some ms to import
+
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     return math.sqrt(days / (days - 1)) * (1 + (z * z + 1) / (4 * (days - 1)))
 

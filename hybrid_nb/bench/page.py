@@ -42,9 +42,10 @@ def page(run: Figures, interactive: bool = False, examples: int = 3) -> str:
     if examples < 0:
         raise OptionValueError(f"to_html(answers={examples}): 0 or more")
     summary = run.report()
+    models = Table("Each model", summary.headings, summary.rows)
     parts = [
         _meta(run), _warnings(run),
-        _section("Summary", table(Table("Each model", summary.headings, summary.rows), "numbers"), _list(summary.notes)),
+        _section("Summary", table(models), _list(_others(run, summary.notes))),
         _section("Pairs of models", *(table(found) for found in pairs(run))),
         _section("Pictures", *_figures(run, interactive)),
         _section("Failures", *(table(found) for found in failures(run))),
@@ -66,10 +67,17 @@ def _meta(run: Figures) -> str:
 def _warnings(run: Figures) -> str:
     info = run.info
     told = [f"Its times are not to be trusted: {reason}" for reason in info.invalid]
-    told += [f"It ended early: {info.stopped}."] if info.stopped else []
+    skipped = int((run.calls["status"] == "skipped").sum())
+    told += [f"It ended early ({info.stopped}): {skipped:,} calls were not asked."] if info.stopped else []
     if not told:
         return ""
     return f'<section class="warning"><h2>About this run</h2>{_list(told)}</section>'
+
+
+def _others(run: Figures, notes: Iterable[str]) -> list[str]:
+    """The sentences that the warning does not say already."""
+    said = [*run.info.invalid, *([f"stopped: {run.info.stopped}"] if run.info.stopped else [])]
+    return [note for note in notes if not any(reason.rstrip(".") in note for reason in said)]
 
 
 def _section(title: str, *parts: str) -> str:
@@ -83,7 +91,7 @@ def _list(items: Iterable[str]) -> str:
     return f"<ul>{lines}</ul>" if lines else ""
 
 
-def table(found: Table, kind: str = "") -> str:
+def table(found: Table) -> str:
     """A table with its caption and scopes, in a region that scrolls by itself; nothing without rows."""
     if not found.rows:
         return ""
@@ -91,7 +99,7 @@ def table(found: Table, kind: str = "") -> str:
     body = "".join(_row(row, found.texts) for row in found.rows)
     around = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(found.caption)}">'
     return (
-        f'{around}<table class="{kind}"><caption>{escape(found.caption)}</caption>'
+        f"{around}<table><caption>{escape(found.caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

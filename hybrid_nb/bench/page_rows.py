@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybrid_nb.bench.values import scorers
-from hybrid_nb.charts.chart import number
+from hybrid_nb.bench.wording import Unit
+from hybrid_nb.charts.chart import known, number, values
 from hybrid_nb.charts.look import written
 
 if TYPE_CHECKING:
@@ -34,20 +35,27 @@ def pairs(run: Figures) -> list[Table]:
     """Every pair by each scorer, and by latency."""
     if len(run.models) < 2 or run.measured.empty:
         return []
-    heads = ("a", "b", "verdict", "difference a - b", "p (Holm)", "samples", "in words")
+    heads = ("a", "b", "verdict", "a - b, with its interval", "p (Holm)", "samples")
     tables = []
     for measure in (*scorers(run), "latency_s"):
         found = run.paired(measure).head(MOST_PAIRS).to_dict("records")
-        tables.append(Table(f"By {measure}, on the same samples", heads, [_pair(row) for row in found], (6,)))
+        unit = _unit(run, measure)
+        tables.append(Table(f"By {measure}, on the same samples", heads, [_pair(row, unit) for row in found]))
     return tables
 
 
-def _pair(row: Mapping[Any, Any]) -> list[Any]:
+def _unit(run: Figures, measure: str) -> Unit:
+    scored = measure in scorers(run)
+    found = known(values(run.measured[f"score_{measure}"])) if scored else []
+    return Unit(measure, all(0 <= value <= 1 for value in found), scored)
+
+
+def _pair(row: Mapping[Any, Any], unit: Unit) -> list[Any]:
     difference, low, high, p = (number(row[name]) for name in ("difference", "low", "high", "p_holm"))
-    told = None if difference is None else f"{difference:+.3g}"
-    told = told if low is None or high is None else f"{told} ({low:+.3g} to {high:+.3g})"
+    told = None if difference is None else unit.difference(difference)
+    told = told if low is None or high is None else f"{told} ({unit.difference(low)} to {unit.difference(high)})"
     chance = None if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return [row["model_a"], row["model_b"], row["verdict"], told, chance, row["n"], _text(row["explanation"])]
+    return [row["model_a"], row["model_b"], row["verdict"], told, chance, row["n"]]
 
 
 def failures(run: Figures) -> list[Table]:
@@ -92,12 +100,12 @@ def _best_and_worst(
 ) -> list[tuple[str, list[dict[Any, Any]]]]:
     rows = own[own["status"] == "ok"].to_dict("records")
     rng.shuffle(rows)
-    middle = [float(row[column]) for row in rows]
+    found = [float(row[column]) for row in rows]
     if not rows:
         return []
-    if set(middle) <= {0.0, 1.0}:
-        best = ("right answers", [row for row in rows if row[column] == 1][:most])
-        return [best, ("wrong answers", [row for row in rows if row[column] == 0][:most])]
+    if set(found) <= {0.0, 1.0}:
+        kinds = (("right answers", 1), ("wrong answers", 0))
+        return [(title, [row for row in rows if row[column] == score][:most]) for title, score in kinds]
     ordered = sorted(rows, key=lambda row: -float(row[column]))
     return [("highest scores", ordered[:most]), ("lowest scores", ordered[most:][-most:])]
 
@@ -112,8 +120,8 @@ def _answer(run: Figures, row: Mapping[Any, Any], scorer: str) -> list[Any]:
 def settings(run: Figures) -> list[Table]:
     """Settings, versions, and how late the client itself was."""
     info = run.info
-    late = [[name, *(_seconds(found.get(end)) for end in LATENESS)]
-            for name, found in (("event loop", info.loop_lag_s), ("schedule", info.schedule_delay_s)) if found]  # fmt: skip
+    measured = (("event loop", info.loop_lag_s), ("schedule", info.schedule_delay_s))
+    late = [[name, *(_seconds(found.get(end)) for end in LATENESS)] for name, found in measured if found]
     return [
         Table("Settings", ("setting", "value"), [[name, _text(value)] for name, value in info.settings.items()], (1,)),
         Table("Versions", ("of", "version"), [list(item) for item in info.versions.items()]),

@@ -21,12 +21,12 @@ table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant
 caption { text-align: left; font-weight: 600; padding: .25rem 0; font-size: .9375rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); }
 thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; } table.numbers td { white-space: nowrap; }
-td.text { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 10rem; max-width: 24rem; }
+tbody th { font-weight: 600; } tbody th, tbody td { white-space: nowrap; }
+tbody td.text { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 10rem; max-width: 24rem; }
 figure { margin: 1rem 0 2rem; break-inside: avoid; } figure svg { display: block; } figure .live { overflow-x: auto; }
 figcaption { color: var(--quiet); font-size: .875rem; max-width: 46rem; margin-top: .25rem; }
 @media print { :root { --text: #000; --quiet: #333; --back: #fff; --line: #999; --pane: #fff; --mark: #000; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } .scroll { overflow: visible; }
   h2, h3, caption { break-after: avoid; } tr { break-inside: avoid; } table { font-size: 8.5pt; }
-  table.numbers td { white-space: normal; } }
+  tbody th, tbody td { white-space: normal; overflow-wrap: anywhere; } }
 """

@@ -94,10 +94,11 @@ def latency(run: Figures, measure: str | None = None) -> Chart:
         raise OptionValueError(f"plot('latency'): no time {measure!r}{nearest(measure, _times(run))}")
     marks: list[Mark] = [Rule(0.5, "y", "median"), Rule(0.95, "y", "p95")]
     told = []
+    table = run.summary() if measure in WITH_INTERVALS else None
     for tone, model in enumerate(run.models):
         found = sorted(known(values(numbers(answered[answered["model"] == model][measure]))))
         if found:
-            points = _percentiles(run, model, measure, found, tone)
+            points = _percentiles(table, model, measure, found, tone)
             marks += [_curve(model, found, tone), points]
             told.append(f"{model}: median {points.labels[0]}, p95 {points.labels[1]}")
     lows = [mark.x[0] for mark in marks if isinstance(mark, Line)]
@@ -127,14 +128,14 @@ def _curve(model: str, found: list[float], tone: int) -> Line:
     return Line(model, x, (0.0, *((place + 1) / n for place in places)), steps=True, tone=tone)
 
 
-def _percentiles(run: Figures, model: str, measure: str, found: list[float], tone: int) -> Points:
+def _percentiles(table: pd.DataFrame | None, model: str, measure: str, found: list[float], tone: int) -> Points:
+    """Median and p95, with their intervals where the summary has them."""
     import numpy as np
 
     x = tuple(float(np.quantile(found, share)) for share in (0.5, 0.95))
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
-    if measure in WITH_INTERVALS:
-        table = run.summary()
+    if table is not None:
         row = table[table["model"] == model].iloc[0]
         x = tuple(number(row[f"{measure}_{name}"]) or at for name, at in zip(("p50", "p95"), x, strict=True))
         low, high = (tuple(number(row[f"{measure}_{p}_{end}"]) for p in ("p50", "p95")) for end in ("low", "high"))

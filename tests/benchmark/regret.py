@@ -27,7 +27,7 @@ from typing import NamedTuple
 from hybrid_nb.core.inputs import make_request
 from hybrid_nb.core.provider import Endpoint, Price, Provider
 from hybrid_nb.core.types import ModelInfo, Request, Target
-from hybrid_nb.engine.bounds import bucket
+from hybrid_nb.engine.bounds import Z, bucket
 from hybrid_nb.engine.evidence import Batch, Evidence, one_call, one_score
 from hybrid_nb.engine.facts import Facts
 from hybrid_nb.engine.plan import Catalogue, plan
@@ -189,6 +189,21 @@ class Policy:
             self.evidence.add(one_score(target, task, now, "exact", float(came.right)))
 
 
+class Thompson(Policy):
+    """Draws a quality for each from what is known of it, and takes the cheapest whose draw is enough and that is in
+    time: the textbook's way, which certifies nothing.
+    """
+
+    def choose(self, request: Request, task: str, now: float) -> Target:
+        known, (least, limit) = self.evidence.view(task, "exact", now), TASKS[task]
+        for target, m in sorted(known.items(), key=lambda item: item[1].cost or 0.0):
+            late = limit is not None and (m.ttft is None or m.ttft.most is None or m.ttft.most > limit)
+            deviation = (m.quality.high - m.quality.low) / (2 * Z) if m.quality else 1.0
+            if m.quality and not late and self.rng.gauss(m.quality.mean, deviation) >= least:
+                return target
+        return super().choose(request, task, now)
+
+
 class Best(Policy):
     """Always the vendor that the run showed to be best at the task."""
 
@@ -217,6 +232,7 @@ POLICIES: dict[str, Maker] = {
     "random": lambda truths, rng: Chance(truths, rng, "cheapest"),
     "measured": lambda truths, rng: Policy(truths, rng, "measured", 0.1),
     "measured, no exploring": lambda truths, rng: Policy(truths, rng, "measured", 0.0),
+    "Thompson": lambda truths, rng: Thompson(truths, rng, "measured"),
     "measured, no feedback": lambda truths, rng: Policy(truths, rng, "measured", 0.1, heard=False),
 }
 
@@ -293,8 +309,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=20, help="worlds")
     parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--wire", action="store_true", help="the smaller study, over the wire through Router")
+    parser.add_argument("--wire", action="store_true", help="three streams over the wire, through Router")
     chosen = parser.parse_args(arguments)
+    if chosen.wire:
+        from tests.benchmark import regret_wire
+
+        print(regret_wire.table(regret_wire.study(min(chosen.seeds, 3))))
+        return
     print(table(study(chosen.seeds, chosen.requests)))
 
 

@@ -8,6 +8,7 @@ The oracle asks the cheapest vendor that truly meets the need, and where nobody 
 
 over     dollars over the oracle's, a 1,000 requests (below 0: cheaper than it, by not meeting needs)
 unmet    share of the requests that went to a vendor which truly does not meet the need, while one does
+per met  dollars for 1,000 requests whose need was truly met, those for the others included
 regret   over + 1,000 * unmet * the dearest vendor's price: an unmet need costs what it would have cost to be sure
 
 Nothing is sent here: every decision is plan(), with the evidence of a run and of what each answer showed.
@@ -245,6 +246,7 @@ class Outcome(NamedTuple):
 
     over: float
     unmet: float
+    per_met: float
     regret: float
 
 
@@ -261,17 +263,19 @@ def stream(make: Maker, seed: int, requests: int) -> tuple[Outcome, Outcome]:
         by_target = {truth.target: truth for truth in truths}
         best = {task: oracle(truths, task) for task in TASKS}
         able = {task: any(t.meets(task) for t in truths) for task in TASKS}
-        over, unmet = 0.0, 0
+        over, unmet, spent = 0.0, 0, 0.0
         for number in range(requests // 2):
             now = (half + number / (requests // 2)) * DAYS / 2 * DAY + 1
             task = chance.choice(list(TASKS))
             truth = by_target[policy.choose(needs[task], task, now)]
             came, scored = answer(truth, task, chance), chance.random() < FEEDBACK
             policy.told(truth.target, task, came, now, scored)
+            spent += truth.dollars
             over += truth.dollars - best[task].dollars
             unmet += able[task] and not truth.meets(task)
         count, dearest = requests // 2, max(t.dollars for t in truths)
-        halves.append(Outcome(over / count * 1000, unmet / count, (over + unmet * dearest) / count * 1000))
+        per_met = spent / max(1, count - unmet) * 1000
+        halves.append(Outcome(over / count * 1000, unmet / count, per_met, (over + unmet * dearest) / count * 1000))
     return halves[0], halves[1]
 
 
@@ -294,12 +298,14 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def table(found: dict[str, list[tuple[Outcome, Outcome]]]) -> str:
     """Markdown: mean over the worlds ± half of its 95 % interval, before the drift and after it."""
-    head = "| policy | over, before | unmet, before | regret, before | over, after | unmet, after | regret, after |"
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    names = [f"{what}, {when}" for when in ("before", "after") for what in ("over", "unmet", "per met", "regret")]
+    lines = [f"| policy | {' | '.join(names)} |", f"|{'---|' * (len(names) + 1)}"]
     for name, pairs in found.items():
         cells = []
         for half in (0, 1):
-            for place, unit in ((0, "${:.2f} ± {:.2f}"), (1, "{:.1%} ± {:.1%}"), (2, "${:.2f} ± {:.2f}")):
+            for place, unit in enumerate(
+                ("${:.2f} ± {:.2f}", "{:.1%} ± {:.1%}", "${:.2f} ± {:.2f}", "${:.2f} ± {:.2f}")
+            ):
                 cells.append(unit.format(*interval([pair[half][place] for pair in pairs])).replace("%", " %"))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

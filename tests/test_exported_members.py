@@ -47,4 +47,5 @@ def test_the_members_of_a_router() -> None:
     assert members >= {
         "achat", "add_provider", "attempts", "calls", "chat", "close", "compare", "configure", "costs", "health",
         "models", "plan", "providers", "remove_provider", "save", "stream", "test_provider", "update_provider",
+        "learn", "feedback", "evidence", "forget",
     }  # fmt: skip

@@ -21,6 +21,7 @@ RENEW = 60.0  # seconds after which all bounds are computed anew
 NOTICE = 0.5  # seconds after which some of those are that live calls or time changed
 AT_ONCE = 50
 MOST_VIEWS = 64  # clusters that are kept ready
+MOST_CELLS = 10_000  # above which live calls add no targets: models may be named endlessly
 _LONGEST = 200.0  # half-lives after which the weights begin anew, long before they overflow
 
 
@@ -159,6 +160,8 @@ class Evidence:
         """Samples of now or of the past. A live call makes no cluster: their names come from runs and feedback."""
         if batch.at - self._began > _LONGEST * self.half_life:
             self._rebase(batch.at)
+        if batch.live and len(self._cells) >= MOST_CELLS and (batch.target, None) not in self._cells:
+            return
         weight = self._weight(batch.at)
         self._cell(batch.target, None).add(batch, weight)
         known = (batch.target, batch.cluster) in self._cells

@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import orjson
@@ -40,7 +41,7 @@ class Learned:
         self.classifier: Classifier | None = None
         self.tags: tuple[str, ...] = (TAG,)
         self.scorer: str | None = None
-        self.lock = threading.Lock()
+        self.forked()
         self._half_life = half_life
         self._wall = wall
         self._evidence: Evidence | None = None
@@ -48,12 +49,17 @@ class Learned:
         self._looked = 0.0
         self._explored = 0
 
+    def forked(self) -> None:
+        """Wait for no thread of a parent process."""
+        self.lock = threading.Lock()  # of the evidence; the portal takes it, so nobody holds it for long
+        self._reading = threading.Lock()
+
     # --- reading --------------------------------------------------------------------------------------------
 
     def evidence(self, *, at_once: bool = False) -> Evidence:
         """What is known now; what others learned is seen some seconds later, or `at_once`."""
         now = self._wall()
-        with self.lock:
+        with self._reading:
             found = self._evidence
             if found is not None and not at_once and 0 <= now - self._looked < LOOK:
                 return found
@@ -63,7 +69,7 @@ class Learned:
             if found is None or found.half_life != seconds or state[0] != self._state[0]:
                 found = self._read(seconds, now)
             elif state[1] != self._state[1]:
-                self._take(found, self._state[1])
+                self._take(found, self._state[1], self.lock)
             self._evidence, self._state = found, state
             return found
 
@@ -75,9 +81,10 @@ class Learned:
             self._past(found, row)
         return found
 
-    def _take(self, evidence: Evidence, after: int) -> None:
+    def _take(self, evidence: Evidence, after: int, lock: AbstractContextManager[Any] | None = None) -> None:
         for _, row in self.kept.rows(after):
-            evidence.add(_batch(row))
+            with lock or nullcontext():
+                evidence.add(_batch(row))
             if row.tag not in self.tags:
                 self.tags = (row.tag, *self.tags)
             if row.scorer is not None and (not row.live or self.scorer is None):

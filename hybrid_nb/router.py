@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
@@ -133,7 +134,8 @@ class Router(Teaching, Views):
 
     def forked(self) -> None:
         """In a forked child: draw other lots than the parent, and wait for no thread of its."""
-        self._lock, self._turns.lock, self._learned.lock = threading.RLock(), threading.Lock(), threading.Lock()
+        self._lock, self._turns.lock = threading.RLock(), threading.Lock()
+        self._learned.forked()
         self._rng.seed()
         self._engine.rng.seed()
         self._known = None
@@ -153,6 +155,9 @@ class Router(Teaching, Views):
             for p in self._state.providers.values()
         ):
             await asyncio.to_thread(prices.preload)
+        if self._state.catalogue.strategy == "measured":
+            with contextlib.suppress(ConfigError):  # closed meanwhile, or the first call hears of it
+                await asyncio.to_thread(self._learned.evidence)
         await self._count_slots()  # last: a server that is not there is waited for
 
     async def _count_slots(self) -> None:

@@ -46,6 +46,6 @@ def test_the_members_of_a_router() -> None:
     members = {name for name in dir(hnb.Router) if not name.startswith("_")}
     assert members >= {
         "achat", "add_provider", "attempts", "benchmark", "calls", "chat", "close", "compare", "configure", "costs",
-        "health", "models", "plan", "providers", "remove_provider", "save", "start_benchmark", "stream",
-        "test_provider", "update_provider",
+        "evidence", "feedback", "forget", "health", "learn", "models", "plan", "providers", "remove_provider", "save",
+        "start_benchmark", "stream", "test_provider", "update_provider",
     }  # fmt: skip

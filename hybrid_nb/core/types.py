@@ -455,6 +455,9 @@ def _fate(attempt: Attempt) -> str:
     return "did not fit" if attempt.outcome == "cancelled" else "failed"
 
 
+LONG_REASON = 100  # characters
+
+
 def footer_line(reply: Reply) -> str:
     parts = [f"{reply.provider}/{reply.model}"]
     if reply.latency is not None:
@@ -469,7 +472,8 @@ def footer_line(reply: Reply) -> str:
     if slower:
         parts.append(f"faster than {', '.join(slower)}")
     if not lost and reply.route.reason:
-        parts.append(reply.route.reason)
+        reason = reply.route.reason
+        parts.append(reason if len(reason) <= LONG_REASON else reason.partition(": ")[0])  # the route has the numbers
     if reply.finish != "stop":
         parts.append({"length": reply.route.cut or "cut at max_tokens"}.get(reply.finish, reply.finish))
     return " · ".join(parts)

@@ -18,8 +18,10 @@ from hybrid_nb.engine.samples import FADED, Scores, Times
 from hybrid_nb.engine.standing import Measured, Score, Speed
 
 RENEW = 60.0  # seconds after which all bounds are computed anew
-NOTICE = 0.5  # seconds after which those are that live calls changed
+NOTICE = 0.5  # seconds after which some of those are that live calls or time changed
+AT_ONCE = 50
 MOST_VIEWS = 64  # clusters that are kept ready
+MOST_CELLS = 10_000  # above which live calls add no targets: models may be named endlessly
 _LONGEST = 200.0  # half-lives after which the weights begin anew, long before they overflow
 
 
@@ -124,14 +126,22 @@ class _Cell:
 class _View:
     """The bounds of one cluster and scorer, and which of them are to be computed anew."""
 
-    __slots__ = ("at", "looked", "stale", "targets", "typical")
+    __slots__ = ("at", "changed", "looked", "stale", "targets", "typical")
 
-    def __init__(self, at: float) -> None:
-        self.at = at
-        self.looked = -math.inf  # when what changed was last computed
+    def __init__(self) -> None:
+        self.at = self.looked = -math.inf  # when all were found stale, and when some of those were last computed
         self.typical: float | None = None
         self.targets: dict[Target, Measured] = {}
-        self.stale: set[Target] = set()
+        self.changed: set[Target] = set()  # at once
+        self.stale: set[Target] = set()  # some at a time, as there may be many
+
+    def due(self, now: float) -> list[Target]:
+        """Those whose time has come."""
+        found, self.changed = list(self.changed), set()
+        if self.stale and now - self.looked >= NOTICE:
+            self.looked = now
+            found += [self.stale.pop() for _ in range(min(AT_ONCE, len(self.stale)))]
+        return found
 
 
 class Evidence:
@@ -150,6 +160,8 @@ class Evidence:
         """Samples of now or of the past. A live call makes no cluster: their names come from runs and feedback."""
         if batch.at - self._began > _LONGEST * self.half_life:
             self._rebase(batch.at)
+        if batch.live and len(self._cells) >= MOST_CELLS and (batch.target, None) not in self._cells:
+            return
         weight = self._weight(batch.at)
         self._cell(batch.target, None).add(batch, weight)
         known = (batch.target, batch.cluster) in self._cells
@@ -160,10 +172,9 @@ class Evidence:
         if batch.live:
             for scorer in batch.scores:
                 self.told[scorer] = max(batch.at, self.told.get(scorer, batch.at))
+        at_once = bool(batch.scores) or not batch.live
         for view in self._views.values():
-            view.stale.add(batch.target)
-            if batch.scores or not batch.live:
-                view.looked = -math.inf
+            (view.changed if at_once else view.stale).add(batch.target)
 
     def _cell(self, target: Target, cluster: str | None) -> _Cell:
         return self._cells.setdefault((target, cluster), _Cell())
@@ -188,19 +199,19 @@ class Evidence:
     def view(self, cluster: str | None, scorer: str | None, now: float) -> Mapping[Target, Measured]:
         """What is known of each target for requests of a cluster (None: of all), by one scorer."""
         view = self._views.get((cluster, scorer))
-        if view is None or not 0 <= now - view.at < RENEW:
+        if view is None:
             if len(self._views) >= MOST_VIEWS:
                 self._views.clear()
-            view = self._views[cluster, scorer] = _View(now)
+            view = self._views[cluster, scorer] = _View()
+            view.changed = {target for target, _ in self._cells}
+        elif not 0 <= now - view.at < RENEW:
             view.stale = {target for target, _ in self._cells}
-        if view.stale and now - view.looked >= NOTICE:
-            view.looked = now
-            for target in view.stale:
-                view.targets[target] = self.measured(target, cluster, scorer, now)
-            view.stale = set()
-            if view.at == now:
-                outputs = [m.output for m in view.targets.values() if m.output is not None]
-                view.typical = sum(outputs) / len(outputs) if outputs else None
+        for target in view.due(now):
+            view.targets[target] = self.measured(target, cluster, scorer, now)
+        if not 0 <= now - view.at < RENEW:
+            view.at = now
+            outputs = [m.output for m in view.targets.values() if m.output is not None]
+            view.typical = sum(outputs) / len(outputs) if outputs else None
         return view.targets
 
     def typical(self, cluster: str | None, scorer: str | None) -> float | None:

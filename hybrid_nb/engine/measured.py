@@ -22,7 +22,6 @@ from typing import NamedTuple
 from hybrid_nb.core.types import Trial, money
 from hybrid_nb.engine.asks import Ask, Pair, Ranked
 from hybrid_nb.engine.bounds import Z
-from hybrid_nb.engine.facts import Fact
 from hybrid_nb.engine.standing import Measured, Score, Speed, View
 
 MEETS, OPEN, LATE, BELOW, UNKNOWN = range(5)
@@ -70,12 +69,15 @@ class _Board:
             cost = expected(option, typical if m.output is None else m.output)
             self.costs.append(m.cost if cost is None else cost)
         self.slow: dict[int, float] = {}  # seconds to the first token just now, where they are over the need
-        ranked = sorted(self._placed(pairs))
-        self.order = [place for _, _, place in ranked]
-        self.groups = {place: group for group, _, place in ranked}
+        if ask.max_ttft is not None:
+            times = ((place, fact.ttft) for place, (_, fact) in enumerate(pairs))
+            self.slow = {place: ttft for place, ttft in times if ttft is not None and ttft > ask.max_ttft}
+        placed = self._placed()
+        self.groups = [group for group, _, _ in placed]
+        self.order = [place for _, _, place in sorted(placed)]
         self.needs = _needs(ask)
 
-    def _placed(self, pairs: Sequence[Pair]) -> list[tuple[int, float, int]]:
+    def _placed(self) -> list[tuple[int, float, int]]:
         """(group, what decides within it, place)."""
         needed, ask = self.ask.min_quality, self.ask
         timed = ask.max_ttft is not None or ask.max_latency is not None
@@ -88,18 +90,17 @@ class _Board:
             elif not timed:
                 found.append((MEETS, by, place))
             else:
-                group, over = self._in_time(m, pairs[place][1], place)
+                group, over = self._in_time(m, place)
                 found.append((group, over if group == LATE else by, place))
         return found
 
-    def _in_time(self, m: Measured, fact: Fact, place: int) -> tuple[int, float]:
+    def _in_time(self, m: Measured, place: int) -> tuple[int, float]:
         """(group, how far a time is over its need)."""
         group, over, limit = MEETS, 0.0, self.ask.max_ttft
         if limit is not None:
             group, over = _meets(m.ttft, limit)
-            if fact.ttft is not None and fact.ttft > limit:
-                self.slow[place] = fact.ttft
-                group, over = LATE, max(over, fact.ttft / limit)
+            if place in self.slow:
+                group, over = LATE, max(over, self.slow[place] / limit)
         if self.ask.max_latency is not None:
             other, far = _meets(m.latency, self.ask.max_latency)
             group, over = max(group, other), max(over, far)
@@ -184,7 +185,7 @@ class _Board:
 
     def _head(self, group: int) -> str:
         if group == MEETS:
-            met = sum(g == MEETS for g in self.groups.values())
+            met = self.groups.count(MEETS)
             return f"cheapest of {met} that meet {self.needs}: " if self.needs else "cheapest: "
         if group == OPEN:
             return f"nobody is certified to meet {self.needs}, this one may: "

@@ -43,13 +43,13 @@ class Speed(NamedTuple):
         """In words, as in "p95 first token <= 0.61 s (95 %)"."""
         name = f"p{PERCENTILE * 100:g} {what}"
         if self.changed:
-            slow = "it fails now" if self.least == math.inf else f"> {self.least or 0:.2f} s"
+            slow = "it fails now" if self.least == math.inf else f"> {floor(self.least or 0.0)} s"
             return f"{name} {slow} in its latest {self.n:.0f} calls"
         if self.most is None:
             return f"{name} not certified (n={self.n:.0f})"
         if self.most == math.inf:
             return f"{name} none: it fails too often"
-        return f"{name} <= {self.most:.2f} s ({CONFIDENCE:.0%})".replace("%)", " %)")
+        return f"{name} <= {ceiling(self.most)} s ({CONFIDENCE:.0%})".replace("%)", " %)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +118,8 @@ def ago(seconds: float) -> str:
 def floor(value: float) -> str:
     """Two digits that do not promise more than there is."""
     return f"{math.floor(value * 100 + 1e-9) / 100:.2f}"
+
+
+def ceiling(value: float) -> str:
+    """Likewise of what is not passed."""
+    return f"{math.ceil(value * 100 - 1e-9) / 100:.2f}"

@@ -8,6 +8,7 @@ The oracle asks the cheapest vendor that truly meets the need, and where nobody 
 
 over     dollars over the oracle's, a 1,000 requests (below 0: cheaper than it, by not meeting needs)
 unmet    share of the requests that went to a vendor which truly does not meet the need, while one does
+per met  dollars for 1,000 requests whose need was truly met, those for the others included
 regret   over + 1,000 * unmet * the dearest vendor's price: an unmet need costs what it would have cost to be sure
 
 Nothing is sent here: every decision is plan(), with the evidence of a run and of what each answer showed.
@@ -27,7 +28,7 @@ from typing import NamedTuple
 from hybrid_nb.core.inputs import make_request
 from hybrid_nb.core.provider import Endpoint, Price, Provider
 from hybrid_nb.core.types import ModelInfo, Request, Target
-from hybrid_nb.engine.bounds import bucket
+from hybrid_nb.engine.bounds import Z, bucket
 from hybrid_nb.engine.evidence import Batch, Evidence, one_call, one_score
 from hybrid_nb.engine.facts import Facts
 from hybrid_nb.engine.plan import Catalogue, plan
@@ -189,6 +190,21 @@ class Policy:
             self.evidence.add(one_score(target, task, now, "exact", float(came.right)))
 
 
+class Thompson(Policy):
+    """Draws a quality for each from what is known of it, and takes the cheapest whose draw is enough and that is in
+    time: the textbook's way, which certifies nothing.
+    """
+
+    def choose(self, request: Request, task: str, now: float) -> Target:
+        known, (least, limit) = self.evidence.view(task, "exact", now), TASKS[task]
+        for target, m in sorted(known.items(), key=lambda item: item[1].cost or 0.0):
+            late = limit is not None and (m.ttft is None or m.ttft.most is None or m.ttft.most > limit)
+            deviation = (m.quality.high - m.quality.low) / (2 * Z) if m.quality else 1.0
+            if m.quality and not late and self.rng.gauss(m.quality.mean, deviation) >= least:
+                return target
+        return super().choose(request, task, now)
+
+
 class Best(Policy):
     """Always the vendor that the run showed to be best at the task."""
 
@@ -217,6 +233,7 @@ POLICIES: dict[str, Maker] = {
     "random": lambda truths, rng: Chance(truths, rng, "cheapest"),
     "measured": lambda truths, rng: Policy(truths, rng, "measured", 0.1),
     "measured, no exploring": lambda truths, rng: Policy(truths, rng, "measured", 0.0),
+    "Thompson": lambda truths, rng: Thompson(truths, rng, "measured"),
     "measured, no feedback": lambda truths, rng: Policy(truths, rng, "measured", 0.1, heard=False),
 }
 
@@ -229,6 +246,7 @@ class Outcome(NamedTuple):
 
     over: float
     unmet: float
+    per_met: float
     regret: float
 
 
@@ -245,17 +263,19 @@ def stream(make: Maker, seed: int, requests: int) -> tuple[Outcome, Outcome]:
         by_target = {truth.target: truth for truth in truths}
         best = {task: oracle(truths, task) for task in TASKS}
         able = {task: any(t.meets(task) for t in truths) for task in TASKS}
-        over, unmet = 0.0, 0
+        over, unmet, spent = 0.0, 0, 0.0
         for number in range(requests // 2):
             now = (half + number / (requests // 2)) * DAYS / 2 * DAY + 1
             task = chance.choice(list(TASKS))
             truth = by_target[policy.choose(needs[task], task, now)]
             came, scored = answer(truth, task, chance), chance.random() < FEEDBACK
             policy.told(truth.target, task, came, now, scored)
+            spent += truth.dollars
             over += truth.dollars - best[task].dollars
             unmet += able[task] and not truth.meets(task)
         count, dearest = requests // 2, max(t.dollars for t in truths)
-        halves.append(Outcome(over / count * 1000, unmet / count, (over + unmet * dearest) / count * 1000))
+        per_met = spent / max(1, count - unmet) * 1000
+        halves.append(Outcome(over / count * 1000, unmet / count, per_met, (over + unmet * dearest) / count * 1000))
     return halves[0], halves[1]
 
 
@@ -278,12 +298,14 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def table(found: dict[str, list[tuple[Outcome, Outcome]]]) -> str:
     """Markdown: mean over the worlds ± half of its 95 % interval, before the drift and after it."""
-    head = "| policy | over, before | unmet, before | regret, before | over, after | unmet, after | regret, after |"
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    names = [f"{what}, {when}" for when in ("before", "after") for what in ("over", "unmet", "per met", "regret")]
+    lines = [f"| policy | {' | '.join(names)} |", f"|{'---|' * (len(names) + 1)}"]
     for name, pairs in found.items():
         cells = []
         for half in (0, 1):
-            for place, unit in ((0, "${:.2f} ± {:.2f}"), (1, "{:.1%} ± {:.1%}"), (2, "${:.2f} ± {:.2f}")):
+            for place, unit in enumerate(
+                ("${:.2f} ± {:.2f}", "{:.1%} ± {:.1%}", "${:.2f} ± {:.2f}", "${:.2f} ± {:.2f}")
+            ):
                 cells.append(unit.format(*interval([pair[half][place] for pair in pairs])).replace("%", " %"))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -293,8 +315,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=20, help="worlds")
     parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--wire", action="store_true", help="the smaller study, over the wire through Router")
+    parser.add_argument("--wire", action="store_true", help="three streams over the wire, through Router")
     chosen = parser.parse_args(arguments)
+    if chosen.wire:
+        from tests.benchmark import regret_wire
+
+        print(regret_wire.table(regret_wire.study(min(chosen.seeds, 3))))
+        return
     print(table(study(chosen.seeds, chosen.requests)))
 
 

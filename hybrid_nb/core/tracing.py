@@ -27,23 +27,37 @@ class Arrival(NamedTuple):
 
 
 class AttemptTrace:
-    """The times of one attempt: when its request was written, and every chunk that was not empty.
+    """The times of one attempt: when its request went to the socket, and every read that brought output.
+
+    `sent` is the time of asking until the transport has written; a connection that must be opened first comes before.
 
     `kept`: what came is in the answer. A rival that lost, and what failed before its first text, is not.
+    `ended`: when it was over, before its row was written; None while it is under way.
     """
 
-    __slots__ = ("arrivals", "kept", "sent")
+    __slots__ = ("arrivals", "ended", "kept", "sent")
 
     def __init__(self, sent: float) -> None:
         self.sent = sent
         self.kept = False
+        self.ended: float | None = None
         self.arrivals: list[Arrival] = []
 
+    def written(self, at: float) -> None:
+        """The request went to the socket."""
+        self.sent = at
+
     def took(self, at: float, chunk: Chunk) -> None:
-        """A chunk was read. Empty ones (roles, usage, keep-alives) are no output; tool calls are."""
+        """A chunk came with what was read at this time. Empty ones (roles, usage, keep-alives) are no output; tool
+        calls are."""
         text = len(chunk.text) + sum(len(tool.name or "") + len(tool.arguments) for tool in chunk.tools)
-        if text or chunk.reasoning:
-            self.arrivals.append(Arrival(at, text, len(chunk.reasoning)))
+        reasoning = len(chunk.reasoning)
+        if not text and not reasoning:
+            return
+        if self.arrivals and self.arrivals[-1].at == at:
+            _, before, thought = self.arrivals.pop()
+            text, reasoning = text + before, reasoning + thought
+        self.arrivals.append(Arrival(at, text, reasoning))
 
 
 class Trace:

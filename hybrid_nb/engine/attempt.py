@@ -112,6 +112,7 @@ class Try:
         self.parsed: Any = None
         self.noted: Attempt | None = None  # its row, once it has ended
         self.trace: AttemptTrace | None = None
+        self.read = self.started  # when what is being decoded was read, where somebody measures
         self.sent = False  # the provider may have begun to work, and to charge
         self.finished = False  # the wire's word for the end came; only usage may follow
         self.ended = False  # the answer came whole
@@ -246,6 +247,7 @@ class Try:
         self.sent = True
         if call.trace is not None:
             self.trace = call.trace.begin(self.clock())
+            http = replace(http, on_write=self.trace.written)
         response = await call.transport.send(http, min(timing.connect, max(0.001, call.deadline - self.clock())))
         call.gate.heard(self.slot, response.headers)
         try:
@@ -264,6 +266,8 @@ class Try:
         running = False
         try:
             async for data in response:
+                if self.trace is not None:
+                    self.read = self.clock()
                 if running:
                     dog.alive()
                 else:
@@ -295,7 +299,7 @@ class Try:
     def _take(self, chunk: Any) -> None:
         self.answer.add(chunk)
         if self.trace is not None:
-            self.trace.took(self.clock(), chunk)
+            self.trace.took(self.read, chunk)
         if self.first is None and self.answer.started:
             if self.call.raced:
                 self.call.lead(self)
@@ -330,6 +334,8 @@ class Try:
 
     def _whole(self, body: bytes) -> None:
         """An unstreamed answer; some gateways send one in reply to a streamed request."""
+        if self.trace is not None:
+            self.read = self.clock()
         if not body.strip():
             raise MalformedResponseError("the response is empty")
         if body.lstrip()[:1] == b"<":
@@ -340,6 +346,8 @@ class Try:
             raise MalformedResponseError(f"broken JSON in the response ({error})") from None
         chunk = self.wire.decode(data)
         self.answer.add(chunk)
+        if self.trace is not None:
+            self.trace.took(self.read, chunk)
         if self.call.sink is not None and chunk.text:
             if self.call.raced:
                 self.call.lead(self)
@@ -409,7 +417,7 @@ class Try:
         )
         self.call.attempts.append(self.noted)
         if self.trace is not None:
-            self.trace.kept = outcome in ("ok", "interrupted")
+            self.trace.kept, self.trace.ended = outcome in ("ok", "interrupted"), self.clock()
 
 
 async def whole(response: Response) -> bytes:

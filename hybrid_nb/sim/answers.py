@@ -38,14 +38,16 @@ def answer(call: Call, model: Model, seed: int = 0) -> Answer:
     call, shown, first = _begun(call)
     mark = (seed, model.name, call.last_user())
     taken = min(taken, call.context) if call.context else taken
-    calls = _tool_calls(call, mark)
+    calls, thoughts = _tool_calls(call, mark), prose.think(model.reasoning, call.last_user())
     if calls:
         spent = sum(tokens.count(one.name + json.dumps(one.arguments)) for one in calls)
-        return Answer(calls=calls, finish="tool_calls", input_tokens=taken, call_tokens=spent)
+        return Answer(calls=calls, finish="tool_calls", input_tokens=taken, call_tokens=spent, thoughts=thoughts)
     text, stop_hit = _stopped(_text(call, model, mark), call.stop)
     text = first + _rest(text, shown) if shown else text
-    words, finish = _limited(tokens.split(text), call.max_tokens)
-    return Answer(words, finish=finish, stop_hit=None if finish == "length" else stop_hit, input_tokens=taken)
+    words, finish = _limited((*thoughts, *tokens.split(text)), call.max_tokens)
+    thoughts, words = words[: len(thoughts)], words[len(thoughts) :]
+    stop_hit = None if finish == "length" else stop_hit
+    return Answer(words, finish=finish, stop_hit=stop_hit, input_tokens=taken, thoughts=thoughts)
 
 
 _CUT = re.compile(r"\bcut off\b.*\brepeating its last words\b", re.DOTALL)
@@ -103,7 +105,7 @@ def _prose(call: Call, model: Model, mark: tuple[object, ...]) -> str:
     prompt = call.last_user()
     told = next((said for words, said in model.says if words in prompt), None)
     if told is not None:
-        return told
+        return told if isinstance(told, str) else told(prompt)
     bare = bool(_BARE.search(prompt) or _BARE.search(call.system()))
     found = known(prompt, model, *mark)
     if found:

@@ -115,8 +115,9 @@ class Desk:
         said = effect.answer(said, fault, scene) if fault else said
         plan = Plan((), headers=self.wire.headers(stamp), stream=call.stream, ttft=ttft, rate=rate)
         if call.stream:
-            frames = tuple(self.wire.frames(call, said, effect.shape, stamp, model.chunk_tokens))
-            return replace(plan, steps=frames, content_type=self.wire.stream_type)
+            frames = self.wire.frames(call, said, effect.shape, stamp, model.chunk_tokens)
+            plan = replace(plan, content_type=self.wire.stream_type)
+            return replace(plan, steps=tuple(frames)) if fault else replace(plan, frames=frames)
         body = dump(self.wire.whole(call, said, effect.shape, stamp))
         return replace(plan, steps=(Send(body, said.output_tokens),), content_type=self.wire.json_type)
 

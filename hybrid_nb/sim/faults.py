@@ -222,8 +222,9 @@ def _split(plan: Plan, fault: Fault, scene: Scene) -> Plan:
 
 def _pieces(step: Send) -> list[Step]:
     size = _PIECE if step.data.isascii() else 1
-    parts = [step.data[at : at + size] for at in range(0, len(step.data), size)]
-    return [Send(part, step.tokens if index == 0 else 0) for index, part in enumerate(parts)]
+    *parts, last = [step.data[at : at + size] for at in range(0, len(step.data), size)]
+    first = [Send(part, 0 if index else step.tokens) for index, part in enumerate(parts)]
+    return [*first, replace(step, data=last, tokens=0 if parts else step.tokens)]  # here its content is complete
 
 
 def _with_token(token: str) -> Callable[[Answer, Fault, Scene], Answer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -12,10 +13,13 @@ class Open:
 
 @dataclass(frozen=True)
 class Send:
-    """Write these bytes as one write; they carry this many answer tokens."""
+    """Write these bytes as one write; they carry this many tokens, and complete so many characters of the answer and
+    of its reasoning."""
 
     data: bytes
     tokens: int = 0
+    text: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ Step = Open | Send | Wait | Hang | Reset | Close
 
 @dataclass(frozen=True)
 class Plan:
-    """A response: its head, its steps, and the speed at which the steps are due; a rate of 0 is no delay."""
+    """A response: its head, its steps, and the speed at which the steps are due; a rate of 0 is no delay.
+
+    `frames` follow the steps, and are made when they are due: a thousand of them would hold up the other responses.
+    """
 
     steps: tuple[Step, ...]
     status: int = 200
@@ -54,3 +61,4 @@ class Plan:
     stream: bool = False
     ttft: float = 0.0
     rate: float = 0.0
+    frames: Iterable[Step] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from . import tokens
 from .chance import digest, pick
 
 _WORDS_WANTED = re.compile(r"\b(\d{1,5})[- ]words?\b", re.IGNORECASE)
@@ -50,6 +51,11 @@ def write(prompt: str, model: str, *seed: object) -> str:
     if wanted := _words_wanted(prompt):
         return _filler(wanted, model, *seed)
     return _markdown(prompt, model, *seed)
+
+
+def think(size: int, prompt: str) -> tuple[str, ...]:
+    """So many tokens of reasoning about a prompt."""
+    return tokens.split(_filler(size, "a simulated mind", prompt))[:size] if size else ()
 
 
 def topic(prompt: str) -> str:

@@ -10,19 +10,19 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 
 import orjson
 from aiohttp import web
 
 from .chance import digest
 from .desk import Desk, Incoming
+from .door import Door, read_at
 from .plan import Close, Hang, Open, Plan, Reset, Send, Step, Wait
-from .types import Fault, Match, RequestLog, Stamp, Vendor
+from .types import Fault, Match, RequestLog, Spoken, Stamp, Vendor
 
 HOST = "127.0.0.1"
 _SECRET_HEADERS = {"authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization"}
-_BODY_LIMIT = 256 * 1024 * 1024
 _LOG_LENGTH = 10_000
 _YIELD_EVERY = 16
 _BACKLOG = 1024
@@ -49,16 +49,15 @@ class Server:
         self.queue: list[Planned] = []
         self.down = True
         self._lock = threading.Lock()
+        self._turn = asyncio.Lock()
         self._ordinals = count()
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
 
     async def start(self) -> None:
         """Listen; on the same port as before when there was one."""
         if self._runner is None:
-            app = web.Application(client_max_size=_BODY_LIMIT)
-            app.router.add_route("*", "/{tail:.*}", self.serve)
-            self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.05)
+            self._runner = web.ServerRunner(Door(self.serve), shutdown_timeout=0.05)
             await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, self.port, backlog=_BACKLOG, reuse_address=True)
         await site.start()
@@ -108,9 +107,9 @@ class Server:
         if planned.left <= 0:
             self.queue.remove(planned)
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is for."""
-        log = RequestLog(self._shown(request.path_qs), time.monotonic(), request.method)
+        log = RequestLog(self._shown(request.path_qs), read_at(request), request.method)
         log.headers = {name: self._redacted(name, value) for name, value in request.headers.items()}
         self.logs.append(log)
         try:
@@ -123,9 +122,14 @@ class Server:
         finally:
             log.ended = time.monotonic()
 
-    async def _plan(self, request: web.Request, log: RequestLog) -> Plan:
+    async def _plan(self, request: web.BaseRequest, log: RequestLog) -> Plan:
         ordinal = next(self._ordinals)
         raw = await request.read()
+        async with self._turn:
+            await asyncio.sleep(0)  # of many at once one is planned a turn, so that reads and writes come between
+            return self._planned(request, raw, ordinal, log)
+
+    def _planned(self, request: web.BaseRequest, raw: bytes, ordinal: int, log: RequestLog) -> Plan:
         incoming = Incoming(request.method, request.path, request.query, request.headers, _parsed(raw), ordinal)
         desk = Desk(self.vendor, self.seed)
         route = desk.route(incoming)
@@ -159,7 +163,7 @@ class Server:
 class Player:
     """Plays one plan on one connection, against absolute deadlines."""
 
-    def __init__(self, request: web.Request, log: RequestLog, plan: Plan) -> None:
+    def __init__(self, request: web.BaseRequest, log: RequestLog, plan: Plan) -> None:
         self.request = request
         self.log = log
         self.plan = plan
@@ -174,7 +178,7 @@ class Player:
 
     async def play(self) -> web.StreamResponse:
         """Every step in turn."""
-        for step in self.plan.steps:
+        for step in chain(self.plan.steps, self.plan.frames):
             await self._step(step)
             if isinstance(step, Reset | Close):
                 return self.response
@@ -201,8 +205,11 @@ class Player:
         await self._until(self._due(step))
         if not self.response.prepared:
             await self.response.prepare(self.request)
+        now = time.monotonic()
         await self.response.write(step.data)
-        self.log.sent.append((time.monotonic(), len(step.data)))
+        self.log.sent.append((now, len(step.data)))
+        if step.text or step.reasoning:
+            self.log.spoken.append(Spoken(now, step.tokens, step.text, step.reasoning))
         self.log.tokens_out += step.tokens
 
     def _due(self, step: Send) -> float:

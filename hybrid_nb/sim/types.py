@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
 WireName = Literal["openai", "anthropic", "gemini", "ollama"]
@@ -27,7 +27,9 @@ class Model:
         jitter: ``ttft`` varies by at most this many seconds either way.
         chunk_tokens: tokens in one streamed chunk.
         vision: whether Ollama's wire lists that it takes pictures.
-        says: pairs of words and an answer: a last user message with these words in it gets this answer.
+        says: pairs of words and an answer: a last user message with these words in it gets this answer, or what a
+            function in its place makes of the message, such as Judge.
+        reasoning: tokens that it thinks, in the open, before it answers.
     """
 
     name: str
@@ -40,7 +42,8 @@ class Model:
     jitter: float = 0.0
     chunk_tokens: int = 1
     vision: bool = True
-    says: tuple[tuple[str, str], ...] = ()
+    says: tuple[tuple[str, str | Callable[[str], str]], ...] = ()
+    reasoning: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,23 @@ class Fault:
     seconds: float = 0.0
 
 
+class Spoken(NamedTuple):
+    """A write that completed content: when it began, its tokens, and its characters of answer and of reasoning."""
+
+    at: float
+    tokens: int
+    text: int
+    reasoning: int
+
+
 @dataclass
 class RequestLog:
-    """What one request was and when each piece of its answer left; times are ``time.monotonic()``."""
+    """What one request was and when each piece of its answer left.
+
+    Times are ``time.monotonic()``, which the processes of a machine share. ``received`` is when its bytes were read
+    from the socket; after that it may have waited for others. ``sent`` has the beginning of each write and its bytes,
+    so nobody can have read them earlier; ``spoken`` those writes that completed content.
+    """
 
     path: str
     received: float
@@ -99,6 +116,7 @@ class RequestLog:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     sent: list[tuple[float, int]] = field(default_factory=list)
+    spoken: list[Spoken] = field(default_factory=list)
     tokens_out: int = 0
     status: int | None = None
     fault: str | None = None
@@ -165,7 +183,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the simulated model says; its tokens are exact, so usage is too."""
+    """What the simulated model says, and what it thought before; its tokens are exact, so usage is too."""
 
     tokens: tuple[str, ...] = ()
     calls: tuple[ToolCall, ...] = ()
@@ -173,6 +191,7 @@ class Answer:
     stop_hit: str | None = None
     input_tokens: int = 0
     call_tokens: int = 0
+    thoughts: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -180,7 +199,11 @@ class Answer:
 
     @property
     def output_tokens(self) -> int:
-        return len(self.tokens) + self.call_tokens
+        return len(self.thoughts) + len(self.tokens) + self.call_tokens
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self.thoughts)
 
     def insert(self, at: int, token: str) -> Answer:
         """The same answer with one more token, at most at its end."""

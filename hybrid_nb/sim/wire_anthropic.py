@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from . import tokens
@@ -117,7 +118,8 @@ class AnthropicWire:
             raise refuse(self, "messages: text content blocks must be non-empty")
 
     def whole(self, call: Call, said: Answer, shape: Shape, stamp: Stamp) -> Json:
-        content: list[Json] = [{"type": "text", "text": said.text, "citations": None}] if said.tokens else []
+        content: list[Json] = [_thought(said.reasoning)] if said.thoughts else []
+        content += [{"type": "text", "text": said.text, "citations": None}] if said.tokens else []
         content += [_tool_use(said, stamp, index, one.arguments) for index, one in enumerate(said.calls)]
         body = {**_base(call, stamp), "content": content, **_ending(said, shape)}
         return {**body, "usage": _usage(said, said.output_tokens)} if shape.usage else body
@@ -127,25 +129,37 @@ class AnthropicWire:
         if shape.usage:
             start["usage"] = _usage(said, min(1, said.output_tokens))
         yield _event("message_start", message=start)
+        if said.thoughts:
+            yield from self._thought_frames(said, size)
+        at = int(bool(said.thoughts))  # the index of the next block
         if said.tokens:
-            yield from self._text_frames(said, size)
+            yield from self._text_frames(said, at, size)
         for index in range(len(said.calls)):
-            yield from self._call_frames(said, stamp, index, size)
+            yield from self._call_frames(said, stamp, index, at, size)
         if shape.finish:
             usage: Json = {"usage": _usage(said, said.output_tokens)} if shape.usage else {}
             yield _event("message_delta", **{"delta": _ending(said, shape), **usage})
             yield _event("message_stop")
 
-    def _text_frames(self, said: Answer, size: int) -> Iterator[Send]:
-        yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-        yield _event("ping")
-        for text, number in tokens.group(said.tokens, size):
-            yield _event("content_block_delta", number, index=0, delta={"type": "text_delta", "text": text})
+    def _thought_frames(self, said: Answer, size: int) -> Iterator[Send]:
+        yield _event("content_block_start", index=0, content_block=_thought(""))
+        for text, number in tokens.group(said.thoughts, size):
+            delta = {"type": "thinking_delta", "thinking": text}
+            yield replace(_event("content_block_delta", number, index=0, delta=delta), reasoning=len(text))
+        yield _event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "c2ltdWxhdGVk"})
         yield _event("content_block_stop", index=0)
 
-    def _call_frames(self, said: Answer, stamp: Stamp, index: int, size: int) -> Iterator[Send]:
-        call = said.calls[index]
-        block = _tool_use(said, stamp, index, {})
+    def _text_frames(self, said: Answer, index: int, size: int) -> Iterator[Send]:
+        yield _event("content_block_start", index=index, content_block={"type": "text", "text": ""})
+        yield _event("ping")
+        for text, number in tokens.group(said.tokens, size):
+            delta = {"type": "text_delta", "text": text}
+            yield replace(_event("content_block_delta", number, index=index, delta=delta), text=len(text))
+        yield _event("content_block_stop", index=index)
+
+    def _call_frames(self, said: Answer, stamp: Stamp, which: int, at: int, size: int) -> Iterator[Send]:
+        call, index = said.calls[which], at + which
+        block = _tool_use(said, stamp, which, {})
         yield _event("content_block_start", tokens.count(call.name), index=index, content_block=block)
         arguments = dump(call.arguments).decode() if call.arguments else ""
         for text, number in [("", 0), *tokens.group(tokens.split(arguments), size)]:
@@ -179,6 +193,10 @@ def _base(call: Call, stamp: Stamp) -> Json:
     return {"id": f"msg_{stamp.ident}", "type": "message", "role": "assistant", "model": call.model}
 
 
+def _thought(text: str) -> Json:
+    return {"type": "thinking", "thinking": text, "signature": "c2ltdWxhdGVk" if text else ""}
+
+
 def _ending(said: Answer, shape: Shape) -> Json:
     if not shape.finish:
         return {"stop_reason": None, "stop_sequence": None}
@@ -196,6 +214,7 @@ def _usage(said: Answer, out: int) -> Json:
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "output_tokens": out,
+        "output_tokens_details": {"thinking_tokens": len(said.thoughts)},
         "service_tier": "standard",
     }
 

@@ -154,20 +154,24 @@ class GeminiWire:
     def whole(self, call: Call, said: Answer, shape: Shape, stamp: Stamp) -> Json:
         if said.finish == "content_filter" and not said.tokens:
             return {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, **self._around(call, said, shape, stamp)}
-        parts: list[Json] = [{"text": said.text}] if said.tokens else []
+        parts: list[Json] = [{"text": said.reasoning, "thought": True}] if said.thoughts else []
+        parts += [{"text": said.text}] if said.tokens else []
         parts += _call_parts(said, stamp)
         return self._response(call, said, shape, stamp, parts, shape.finish)
 
     def frames(self, call: Call, said: Answer, shape: Shape, stamp: Stamp, size: int) -> Iterator[Send]:
-        chunks = tokens.group(said.tokens, size)
+        thoughts, words = tokens.group(said.thoughts, size), tokens.group(said.tokens, size)
+        chunks = [*thoughts, *words]
         so_far = 0
         for index, (text, number) in enumerate(chunks):
             so_far += number
             last = shape.finish and index == len(chunks) - 1 and not said.calls
-            body = self._response(call, said, shape, stamp, [{"text": text}], last)
+            thought = index < len(thoughts)
+            part = {"text": text, "thought": True} if thought else {"text": text}
+            body = self._response(call, said, shape, stamp, [part], last)
             if shape.usage:
                 body["usageMetadata"] = _usage(said, so_far)
-            yield Send(sse(body), number)
+            yield Send(sse(body), number, 0 if thought else len(text), len(text) if thought else 0)
         if said.calls:
             body = self._response(call, said, shape, stamp, _call_parts(said, stamp), shape.finish)
             yield Send(sse(body), said.call_tokens)
@@ -221,11 +225,14 @@ def _details(trouble: Trouble) -> list[Json]:
 
 
 def _usage(said: Answer, out: int) -> Json:
+    """Usage after `out` tokens, the thoughts first; the real server leaves their count out when there are none."""
+    thought = min(out, len(said.thoughts))
     return {
         "promptTokenCount": said.input_tokens,
-        "candidatesTokenCount": out,
+        "candidatesTokenCount": out - thought,
         "totalTokenCount": said.input_tokens + out,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": said.input_tokens}],
+        **({"thoughtsTokenCount": thought} if thought else {}),
     }
 
 

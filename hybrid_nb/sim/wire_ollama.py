@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,14 +122,20 @@ class OllamaWire:
 
     def whole(self, call: Call, said: Answer, shape: Shape, stamp: Stamp) -> Json:
         message: Json = {"role": "assistant", "content": said.text}
+        if said.thoughts:
+            message["thinking"] = said.reasoning
         if said.calls:
             message["tool_calls"] = _calls(said, stamp)
         return {**_base(call, stamp, message), **_ending(call, said, shape, stamp)}
 
     def frames(self, call: Call, said: Answer, shape: Shape, stamp: Stamp, size: int) -> Iterator[Send]:
+        for text, number in tokens.group(said.thoughts, size):
+            message = {"role": "assistant", "content": "", "thinking": text}
+            frame = self._frame({**_base(call, stamp, message), "done": False}, number)
+            yield replace(frame, reasoning=len(text))
         for text, number in tokens.group(said.tokens, size):
             message = {"role": "assistant", "content": text}
-            yield self._frame({**_base(call, stamp, message), "done": False}, number)
+            yield replace(self._frame({**_base(call, stamp, message), "done": False}, number), text=len(text))
         if said.calls:
             message = {"role": "assistant", "content": "", "tool_calls": _calls(said, stamp)}  # type: ignore[dict-item]
             yield self._frame({**_base(call, stamp, message), "done": False}, said.call_tokens)

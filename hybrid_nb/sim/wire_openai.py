@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from . import tokens
@@ -155,6 +156,8 @@ class OpenAIWire:
 
     def whole(self, call: Call, said: Answer, shape: Shape, stamp: Stamp) -> Json:
         message: Json = {"role": "assistant", "content": said.text or None, "refusal": None, "annotations": []}
+        if said.thoughts:
+            message["reasoning_content"] = said.reasoning
         if said.calls:
             message["tool_calls"] = [_wired(one, stamp, index) for index, one in enumerate(said.calls)]
         elif said.finish != "content_filter":
@@ -166,8 +169,10 @@ class OpenAIWire:
 
     def frames(self, call: Call, said: Answer, shape: Shape, stamp: Stamp, size: int) -> Iterator[Send]:
         yield self._chunk(call, stamp, {"role": "assistant", "content": None if said.calls else "", "refusal": None})
+        for text, number in tokens.group(said.thoughts, size):
+            yield replace(self._chunk(call, stamp, {"reasoning_content": text}, tokens=number), reasoning=len(text))
         for text, number in tokens.group(said.tokens, size):
-            yield self._chunk(call, stamp, {"content": text}, tokens=number)
+            yield replace(self._chunk(call, stamp, {"content": text}, tokens=number), text=len(text))
         for index, one in enumerate(said.calls):
             yield from self._call_frames(call, stamp, index, one, size)
         if not shape.finish:
@@ -235,7 +240,7 @@ def _usage(said: Answer) -> Json:
         "completion_tokens": said.output_tokens,
         "total_tokens": said.input_tokens + said.output_tokens,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": len(said.thoughts), "audio_tokens": 0},
     }
 
 

@@ -7,13 +7,15 @@ Redirects are never followed: a client would carry x-api-key and its kin to anot
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import aiohttp
 import httpx2
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from hybrid_nb.core import forks
@@ -45,6 +47,18 @@ def _failure(error: Exception, url: str) -> ConnectionFailedError | ProviderTime
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
         return ConnectionFailedError(f"{host} closed the connection before it answered")
     return ConnectionFailedError(f"the connection to {host} broke ({type(error).__name__})")
+
+
+class _Noted(aiohttp.BytesPayload):
+    """A body that tells when it is written: that may be a turn of the loop after the call, in a task of its own."""
+
+    def __init__(self, body: bytes, tell: Callable[[float], None]) -> None:
+        super().__init__(body)
+        self._tell = tell
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._tell(asyncio.get_running_loop().time())
+        await super().write_with_length(writer, content_length)
 
 
 class HttpResponse:
@@ -128,7 +142,7 @@ class HttpTransport:
             response = await pool.request(
                 call.method,
                 self._url(call.url),
-                data=call.body or None,
+                data=call.body or None if call.on_write is None else _Noted(call.body, call.on_write),
                 headers=call.headers,
                 allow_redirects=False,
                 timeout=self._timeouts.get(connect_timeout) or self._timeout(connect_timeout),

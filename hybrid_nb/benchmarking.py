@@ -1,0 +1,313 @@
+"""A benchmark over a router: checks what is asked for, and puts load, money, scorers and journal together."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from hybrid_nb.bench import arrivals, bar, scoring
+from hybrid_nb.bench.caller import Caller
+from hybrid_nb.bench.data import items_of
+from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
+from hybrid_nb.bench.journal import NAME, Journal, Past
+from hybrid_nb.bench.load import Load, Work
+from hybrid_nb.bench.order import Task, measured, warmup
+from hybrid_nb.bench.outcome import shown
+from hybrid_nb.bench.pricing import NOTHING, Estimate
+from hybrid_nb.bench.progress import Counts
+from hybrid_nb.bench.protocol import AnyScorer
+from hybrid_nb.bench.rating import Rating
+from hybrid_nb.bench.records import Item
+from hybrid_nb.bench.results import Info, Run
+from hybrid_nb.bench.spec import Spec, checked
+from hybrid_nb.bench.spending import Purse
+from hybrid_nb.bench.till import Till
+from hybrid_nb.core.config import Settings
+from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
+from hybrid_nb.core.types import Reply, RoutePlan
+from hybrid_nb.engine.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from hybrid_nb.router import Router
+
+_PACKAGES = ("aiohttp", "orjson", "pandas", "scipy")
+
+
+def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
+    """Run it, and show how far it is."""
+    shower = bar.shower(progress, _cell)
+    return bar.follow(prepared(router, data, models, scorers, **settings), shower)
+
+
+def start(router: Router, data: Any, models: Any, scorers: Any = (), **settings: Any) -> Job:
+    """Begin a run in the background."""
+    return Job(prepared(router, data, models, scorers, **settings))
+
+
+def prepared(
+    router: Router,
+    data: Any,
+    models: Any,
+    scorers: Any = (),
+    *,
+    save: Any = None,
+    resume: bool = True,
+    allow_code: bool = False,
+    **settings: Any,
+) -> Bench:
+    """A run that is ready to begin. Raises OptionValueError and its kin for whatever is wrong."""
+    router._check_open()
+    spec = checked(models, settings)
+    late("pandas", "benchmark")  # what is missing is told now, and not when everything is paid for
+    if save is not None:
+        late("pyarrow", "benchmark")
+    items = items_of(data, spec.prompt)
+    spec.check_stages(len(items))
+    caller = Caller(Asking(router), spec)
+    estimate = caller.checked(items)
+    wanted = _scorers(scorers, allow_code, items, spec, caller)
+    folder = None if save is None else Path(save)
+    journal = None if folder is None else _journal(folder, head(spec, caller, items), resume)
+    try:
+        return Plan(spec, items, caller, wanted, journal, folder).bench(estimate)
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        raise
+
+
+def _cell() -> bar.Shower | None:
+    """A line in the cell that runs; None outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not hasattr(shell, "kernel"):
+        return None
+    made: bar.Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
+    return made
+
+
+class Asking:
+    """A router as a run sees it."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    @property
+    def settings(self) -> Settings:
+        return self._router.settings
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self._router._state.catalogue
+
+    def plan(self, prompt: Any, **options: Any) -> RoutePlan:
+        return self._router.plan(prompt, **options)
+
+    async def streamed(self, prompt: Any, options: Mapping[str, Any]) -> Reply:
+        return await self._router._run(self._router._prepared(prompt, options), _ignore)
+
+    async def plain(self, prompt: Any, options: Mapping[str, Any]) -> Reply:
+        return await self._router._run(self._router._prepared(prompt, options), None)
+
+
+def _ignore(text: str) -> None:
+    """Streamed for the times; the reply is read at the end."""
+
+
+def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, caller: Caller) -> list[AnyScorer]:
+    """The scorers, checked; what they have to say is warned of."""
+    found = scoring.prepared(given, allow_code)
+    for scorer in found:
+        scorer.check(items)
+        for model in scorer.asks:
+            caller.check_judge(scorer.name, model)
+    for note in scoring.notes(found, spec.models):
+        warnings.warn(note, stacklevel=5)  # where the person called
+    return found
+
+
+def _journal(folder: Path, settings: Mapping[str, Any], resume: bool) -> Journal:
+    if (folder / "run.json").exists() and not (folder / NAME).exists():
+        raise ConfigError(f"{folder} holds a finished run, which is not written over; give this one another folder")
+    return Journal(folder, settings, resume)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is checked, before it begins."""
+
+    spec: Spec
+    items: Sequence[Item]
+    caller: Caller
+    scorers: Sequence[AnyScorer]
+    journal: Journal | None
+    save: Path | None
+
+    @property
+    def past(self) -> Past:
+        return Past() if self.journal is None else self.journal.past
+
+    @property
+    def total(self) -> int | None:
+        """How many calls it makes; None: as many as there is time for."""
+        spec = self.spec
+        if spec.open:
+            return sum(1 for _ in self._schedule())
+        return None if spec.endless else spec.warmup + self._each * spec.epochs
+
+    @property
+    def _each(self) -> int:
+        return len(self.items) * len(self.spec.models)
+
+    def bench(self, one: Estimate) -> Bench:
+        """The run, ready to begin. `one`: what one pass over the data costs."""
+        past, spec, total = self.past, self.spec, self.total
+        kept = Keeping(Counts(total, len(past.calls)), list(past.calls.values()), self.journal)
+        purse = Purse(self.caller.limit)
+        purse.count(past.spent, past.known, past.unknown)
+        till = Till(purse, kept.hold)
+        work = Work(
+            self._tasks(), self.caller.ask, kept.call, spec.at_once, self._slots(), self._duration,
+            self.caller.most if self.caller.limit is not None else None, self.caller.patience, past.seconds,
+            spec.endless,
+        )  # fmt: skip
+        estimate = (
+            Estimate(None, None) if total is None else one.times(Decimal(total) / self._each) + self._judges(total)
+        )
+        rating = self._rating(till) if self.scorers else None
+        return Bench(Load(work, till), kept, self._info(estimate, rating), rating, self.save)
+
+    def _judges(self, total: int) -> Estimate:
+        """What scorers that ask models cost."""
+        samples = -(-total // len(self.spec.models))
+        sums = NOTHING
+        for scorer in self.scorers:
+            for model in scorer.asks:
+                questions = scorer.questions(samples, len(self.spec.models))
+                sums += self.caller.question_costs(model, self.items[0]).times(questions)
+        return sums
+
+    def _tasks(self) -> Iterator[Task]:
+        spec, past = self.spec, self.past
+        if spec.duration is not None and not spec.open and past.seconds >= spec.duration:
+            return iter(())
+        every = itertools.chain(
+            warmup(self.items, spec.models, spec.warmup, spec.seed),
+            measured(self.items, spec.models, None if spec.endless else spec.epochs, spec.seed),
+        )
+        return (task for task in every if task.key not in past.calls)
+
+    @property
+    def _duration(self) -> float | None:
+        """Seconds that are left of a closed loop that ends by time."""
+        spec = self.spec
+        return None if spec.duration is None or spec.open else spec.duration - self.past.seconds
+
+    def _slots(self) -> Iterator[arrivals.Slot] | None:
+        return arrivals.resumed(self._schedule(), len(self.past.calls)) if self.spec.open else None
+
+    def _schedule(self) -> Iterator[arrivals.Slot]:
+        spec = self.spec
+        if not isinstance(spec.arrivals, str):
+            return arrivals.trace(spec.arrivals)
+        rates = tuple(spec.rate) if isinstance(spec.rate, Sequence) else (spec.rate or 1.0,)
+        extent = arrivals.Extent(None if spec.endless else self._each * spec.epochs, spec.duration, spec.warmup)
+        if spec.arrivals == "ramp":
+            return arrivals.ramp(rates[0], rates[1], extent)
+        return arrivals.sweep(rates, extent, spec.arrivals == "constant", spec.seed)
+
+    def _rating(self, till: Till) -> Rating:
+        spec, past = self.spec, self.past
+        return Rating(
+            self.scorers, self.items, spec.models, spec.seed, self.caller.question, self.caller.most_for, till,
+            past.judged, past.votes,
+        )  # fmt: skip
+
+    def _info(self, estimate: Estimate, rating: Rating | None) -> Info:
+        spec = self.spec
+        more = {
+            "max_cost": None if spec.max_cost is None else float(spec.max_cost),
+            "limits": dict(spec.limits),
+            "likely_usd": None if estimate.likely is None else float(estimate.likely),
+            "resumed_calls": len(self.past.calls),
+        }
+        return Info(
+            settings={**told(spec, self.caller), **more},
+            versions=versions(),
+            started=utc_now(),
+            scorers=rating.names if rating else (),
+            estimate_usd=None if estimate.most is None else float(estimate.most),
+        )
+
+
+# --- what a run keeps of how it was run -----------------------------------------------------------------------
+
+
+def told(spec: Spec, caller: Caller) -> dict[str, Any]:
+    """The settings that make a run what it is."""
+    return {
+        "models": list(spec.models),
+        "epochs": spec.epochs,
+        "concurrency": spec.at_once,
+        "rate": spec.rate,
+        "arrivals": spec.arrivals if spec.open else None,
+        "warmup": spec.warmup,
+        "duration": spec.duration,
+        "prompt": spec.prompt,
+        "timeout": spec.timeout,
+        "unique": spec.unique,
+        "seed": spec.seed,
+        "options": {name: _plain(value) for name, value in caller.options.items() if name != "timeout"},
+    }
+
+
+def head(spec: Spec, caller: Caller, items: Iterable[Item]) -> dict[str, Any]:
+    """What must not differ between the parts of one run."""
+    return {**told(spec, caller), "data": fingerprint(items)}
+
+
+def fingerprint(items: Iterable[Item]) -> str:
+    """Names the data by what is asked."""
+    found = hashlib.sha256()
+    for item in items:
+        found.update(orjson.dumps([item.id, shown(item.input)]))
+    return found.hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """An option as it can be written down; a class by its name, so that it is the same in the next process."""
+    if isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return f"bytes:{hashlib.sha256(value).hexdigest()[:16]}"
+    return getattr(value, "__qualname__", None) or (str(value) if isinstance(value, os.PathLike) else repr(value))
+
+
+def versions() -> dict[str, str]:
+    """Of what may matter to times."""
+    from hybrid_nb import __version__
+
+    found = {"hybrid_nb": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

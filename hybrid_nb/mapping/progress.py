@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -116,7 +117,12 @@ class Bar:
 def _tqdm(total: int) -> Any:
     if os.environ.get("HYBRID_NB_DISPLAY", "").lower() == "static":
         return None
-    try:
-        return late("tqdm.auto", "benchmark").tqdm(total=total, desc="map", unit="call", leave=False)
-    except ImportError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm has one for notebooks without ipywidgets
+        try:
+            kind = late("tqdm.auto", "benchmark").tqdm
+        except ImportError:
+            return None
+        in_notebook = any("notebook" in base.__module__ for base in kind.__mro__)
+        # None: not where standard error is no terminal
+        return kind(total=total, desc="map", unit="call", leave=False, disable=False if in_notebook else None)

@@ -20,6 +20,7 @@ _NAMES = {
     "set_default_router": "hybrid_nb.router",
     "Stream": "hybrid_nb.stream",
     "Comparison": "hybrid_nb.compare",
+    "Run": "hybrid_nb.bench.results",
     "Reply": "hybrid_nb.core.types",
     "Message": "hybrid_nb.core.types",
     "Tool": "hybrid_nb.core.types",
@@ -30,6 +31,7 @@ _NAMES = {
     "Route": "hybrid_nb.core.types",
 }
 _WIDGETS: dict[str, str] = {  # need the extra [lab]
+    "Arena": "hybrid_nb.notebook.widgets.arena.cell",
     "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
@@ -48,6 +50,7 @@ __all__ = [  # noqa: PLE0604 - names load on use
 if TYPE_CHECKING:
     from hybrid_nb import sim as sim
     from hybrid_nb.bench import scorers as scorers
+    from hybrid_nb.bench.results import Run as Run
     from hybrid_nb.compare import Comparison as Comparison
     from hybrid_nb.core import errors as errors
     from hybrid_nb.core.types import (
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from hybrid_nb.core.types import (
         Usage as Usage,
     )
+    from hybrid_nb.notebook.widgets.arena.cell import Arena as Arena
     from hybrid_nb.notebook.widgets.chat.cell import ChatCell as ChatCell
     from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
     from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard
@@ -115,10 +119,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext hybrid_nb`: the magics."""
+    """`%load_ext hybrid_nb`: the magics; and `df.llm`, where pandas is there already."""
+    import sys
+
     from hybrid_nb.notebook.magics import register
 
     register(shell)
+    if "pandas" in sys.modules:
+        import_module("hybrid_nb.pandas")
 
 
 def unload_ipython_extension(shell: Any) -> None:

@@ -6,17 +6,18 @@ import hashlib
 import itertools
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hybrid_nb.bench import arrivals, scoring
+from hybrid_nb.bench import arrivals, bar, scoring
 from hybrid_nb.bench.caller import Caller
 from hybrid_nb.bench.data import items_of
 from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
@@ -24,17 +25,18 @@ from hybrid_nb.bench.journal import NAME, Journal, Past
 from hybrid_nb.bench.load import Load, Work
 from hybrid_nb.bench.order import Task, measured, warmup
 from hybrid_nb.bench.outcome import shown
-from hybrid_nb.bench.pricing import Estimate
+from hybrid_nb.bench.pricing import NOTHING, Estimate
 from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.protocol import AnyScorer
 from hybrid_nb.bench.rating import Rating
 from hybrid_nb.bench.records import Item
-from hybrid_nb.bench.results import Info
+from hybrid_nb.bench.results import Info, Run
 from hybrid_nb.bench.spec import Spec, checked
 from hybrid_nb.bench.spending import Purse
 from hybrid_nb.bench.till import Till
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply, RoutePlan
 from hybrid_nb.engine.catalogue import Catalogue
 
@@ -44,7 +46,18 @@ if TYPE_CHECKING:
 _PACKAGES = ("aiohttp", "orjson", "pandas", "scipy")
 
 
-def start(
+def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
+    """Run it, and show how far it is."""
+    shower = bar.shower(progress, _cell)
+    return bar.follow(prepared(router, data, models, scorers, **settings), shower)
+
+
+def start(router: Router, data: Any, models: Any, scorers: Any = (), **settings: Any) -> Job:
+    """Begin a run in the background."""
+    return Job(prepared(router, data, models, scorers, **settings))
+
+
+def prepared(
     router: Router,
     data: Any,
     models: Any,
@@ -54,22 +67,36 @@ def start(
     resume: bool = True,
     allow_code: bool = False,
     **settings: Any,
-) -> Job:
-    """Begin a run. Raises OptionValueError and its kin for whatever is wrong, before anything is spent."""
+) -> Bench:
+    """A run that is ready to begin. Raises OptionValueError and its kin for whatever is wrong."""
     router._check_open()
     spec = checked(models, settings)
+    late("pandas", "benchmark")  # what is missing is told now, and not when everything is paid for
+    if save is not None:
+        late("pyarrow", "benchmark")
     items = items_of(data, spec.prompt)
+    spec.check_stages(len(items))
     caller = Caller(Asking(router), spec)
     estimate = caller.checked(items)
     wanted = _scorers(scorers, allow_code, items, spec, caller)
     folder = None if save is None else Path(save)
     journal = None if folder is None else _journal(folder, head(spec, caller, items), resume)
     try:
-        return Job(Plan(spec, items, caller, wanted, journal, folder).bench(estimate))
+        return Plan(spec, items, caller, wanted, journal, folder).bench(estimate)
     except BaseException:
         if journal is not None:
             journal.close()
         raise
+
+
+def _cell() -> bar.Shower | None:
+    """A line in the cell that runs; None outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not hasattr(shell, "kernel"):
+        return None
+    made: bar.Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
+    return made
 
 
 class Asking:
@@ -105,9 +132,10 @@ def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, ca
     found = scoring.prepared(given, allow_code)
     for scorer in found:
         scorer.check(items)
-        caller.check_judge(scorer.name, getattr(scorer, "model", None))
+        for model in scorer.asks:
+            caller.check_judge(scorer.name, model)
     for note in scoring.notes(found, spec.models):
-        warnings.warn(note, stacklevel=4)
+        warnings.warn(note, stacklevel=5)  # where the person called
     return found
 
 
@@ -156,9 +184,21 @@ class Plan:
             self.caller.most if self.caller.limit is not None else None, self.caller.patience, past.seconds,
             spec.endless,
         )  # fmt: skip
-        estimate = Estimate(None, None) if total is None else one.times(Decimal(total) / self._each)
+        estimate = (
+            Estimate(None, None) if total is None else one.times(Decimal(total) / self._each) + self._judges(total)
+        )
         rating = self._rating(till) if self.scorers else None
         return Bench(Load(work, till), kept, self._info(estimate, rating), rating, self.save)
+
+    def _judges(self, total: int) -> Estimate:
+        """What scorers that ask models cost."""
+        samples = -(-total // len(self.spec.models))
+        sums = NOTHING
+        for scorer in self.scorers:
+            for model in scorer.asks:
+                questions = scorer.questions(samples, len(self.spec.models))
+                sums += self.caller.question_costs(model, self.items[0]).times(questions)
+        return sums
 
     def _tasks(self) -> Iterator[Task]:
         spec, past = self.spec, self.past

@@ -1,4 +1,4 @@
-"""The command line: `hybrid-nb demo`, `test`, `models`, `health`, `costs`, `budget`, `sim`."""
+"""The command line: `hybrid-nb demo`, `test`, `models`, `health`, `costs`, `budget`, `load`, `sim`."""
 
 from __future__ import annotations
 
@@ -167,6 +167,54 @@ def budget(config: str | None) -> None:
     show(table.drop(columns=["unpriced_calls", "unpriced_models"]))
     if len(unpriced):
         click.echo(f"no price is known for {unpriced.iloc[-1]}: what it cost is not in these sums")
+
+
+@main.command()
+@config_option
+@click.argument("data", required=False, type=click.Path(exists=True, dir_okay=False))
+@click.option("--prompt", help="Without DATA: this prompt; with it: made from its columns, 'Translate: {text}'.")
+@click.option("--model", "models", multiple=True, required=True, help="provider/model or a group; may be repeated.")
+@click.option("--requests", type=int, help="How many prompts (default: 20 of --prompt, or all of DATA).")
+@click.option("--concurrency", type=int, help="Calls at once (default 4); with --rate a cap.")
+@click.option("--rate", type=float, multiple=True, help="Calls a second whatever answers take; repeated: a sweep.")
+@click.option("--arrivals", default="poisson", show_default=True, help="With --rate: poisson, constant or ramp.")
+@click.option("--duration", type=float, help="Seconds for which calls are begun (each rate of a sweep).")
+@click.option("--warmup", default=0, help="Calls more at the beginning, which do not count.")
+@click.option("--max-tokens", type=int, help="Tokens of an answer at most.")
+@click.option("--max-cost", help="Dollars at most, for all.")
+@click.option("--timeout", type=float, help="Seconds for a call.")
+@click.option("--unique", is_flag=True, help="Begin each prompt with letters of its own, so that no cache helps.")
+@click.option(
+    "--save", type=click.Path(file_okay=False), help="A folder for the run; the same command goes on with it."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the order, and of arrivals.")
+def load(
+    config: str | None, data: str | None, prompt: str | None, models: tuple[str, ...], requests: int | None,
+    rate: tuple[float, ...], **settings: Any,
+) -> None:  # fmt: skip
+    """Put load on models and print their latency, failures and cost.
+
+    Prompts are of DATA (.jsonl, .csv or .parquet with a column "input"), or one --prompt again and again.
+    """
+    from hybrid_nb.bench.data import items_of
+    from hybrid_nb.router import Router, check_providers
+
+    if data is None and prompt is None:
+        raise click.UsageError("name a DATA file, or give a --prompt")
+    try:
+        samples: Any = [prompt] * (requests or 20) if data is None else items_of(data, prompt)[:requests]
+        with Router(config) as router:
+            check_providers(router)
+            given = {"rate": (rate if len(rate) > 1 else rate[0]) if rate else None, **settings}
+            run = router.benchmark(samples, models, **{k: v for k, v in given.items() if v is not None})
+    except (ValueError, TypeError) as error:
+        if isinstance(error, HybridNbError):
+            raise
+        raise click.ClickException(str(error)) from None
+    click.echo(str(run.report()))
+    for reason in run.info.invalid:
+        click.echo(f"not to be trusted: {reason}")
+    sys.exit(0 if (run.measured["status"] == "ok").any() else 1)
 
 
 @main.command()

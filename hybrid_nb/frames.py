@@ -20,7 +20,7 @@ _KINDS = {
             "context", "max_output", "models", "priority", "attempts", "number", "rpm", "unknown_cost",
             "requests_left", "tpm", "tokens_left", "max_concurrency", "at_once_left", "vendor_requests_left",
             "vendor_tokens_left", "unpriced_calls",
-            "succeeded",
+            "succeeded", "compared", "unpriced", "unknown", "days_used", "scores",
         ),
         "Int64",
     ),
@@ -28,12 +28,19 @@ _KINDS = {
         (
             "ttft_s", "latency_s", "mean_latency_s", "seconds", "cost_usd", "saved_usd", "success_rate", "uptime",
             "input_usd_per_mtok", "output_usd_per_mtok", "limit_usd", "spent_usd", "reserved_usd", "remaining_usd",
-            "share",
+            "share", "mean_7d_usd", "change_7d", "days_left", "expected_usd", "low_usd", "high_usd", "confidence",
+            "chance_over", "actual_usd", "would_be_usd", "difference_usd", "effective_calls", "effective_scores",
+            "quality", "quality_low", "quality_high", "ttft_p95_low_s", "ttft_p95_high_s", "latency_p95_low_s",
+            "latency_p95_high_s", "failure_rate", "output_tokens_mean", "age_days",
         ),
         "Float64",
     ),
     **dict.fromkeys(
-        ("cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted", "alert"), "boolean"
+        (
+            "cache_hit", "tools", "vision", "json_schema", "loaded", "enabled", "ok", "accepted", "alert", "complete",
+            "changed",
+        ),
+        "boolean",
     ),
 }  # fmt: skip
 

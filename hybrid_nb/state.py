@@ -43,6 +43,8 @@ def make_state(settings: Settings, providers: Iterable[Provider]) -> State:
             router.mode,
             rates=rates,
             max_ttft=router.max_ttft,
+            min_quality=router.min_quality,
+            max_latency=router.max_latency,
             explore=router.explore,
             regions=router.regions,
             rollouts=[Rollout(name, r.to, r.percent, r.by) for name, r in settings.rollout.items()],

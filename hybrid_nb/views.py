@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_nb import checks, frames, remaining, rows
+from hybrid_nb.analysis.views import CostViews
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.news import News
 from hybrid_nb.core.provider import Provider
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Views:
+class Views(CostViews):
     """The part of Router that looks and changes nothing. Router sets what is named here."""
 
     _budget: Budget
@@ -57,8 +58,9 @@ class Views:
         return frames.attempts(self._ledger.attempts(rows.unix(since)))
 
     def costs(self, by: str | Sequence[str] | None = ("provider", "model", "day"), since: Any = None) -> pd.DataFrame:
-        """Calls, tokens and dollars summed by provider, model, tier, day, month, status, cost_source or tag:NAME; with
-        None all in one row.
+        """Calls, tokens and dollars summed by any of provider, model, tier, status, error (its class), finish,
+        attempts, cache_hit, cost_source, usage_source, route_reason, tag:NAME, and in UTC hour, day, week (its Monday),
+        weekday, month; with None all in one row.
 
         `cost_usd` sums what is known, `unknown_cost` counts the calls whose cost is not.
         """

@@ -6,9 +6,9 @@ from hybrid_nb import errors
 
 def test_the_door() -> None:
     assert sorted(hnb.__all__) == [
-        "ChatCell", "Comparison", "CostTable", "Dashboard", "HealthPanel", "Image", "Message", "ProviderManager",
-        "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Stream", "Tool", "ToolCall", "Usage",
-        "__version__", "default_router", "errors",
+        "Arena", "ChatCell", "Comparison", "CostTable", "Dashboard", "HealthPanel", "Image", "Message",
+        "ProviderManager", "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Run", "Stream", "Tool",
+        "ToolCall", "Usage", "__version__", "default_router", "errors",
         "load_ipython_extension", "scorers", "set_default_router", "sim",
     ]  # fmt: skip
     for name in hnb.__all__:
@@ -38,6 +38,7 @@ def test_the_options_of_a_call() -> None:
     assert OPTIONS == (
         "model", "system", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "schema",
         "images", "timeout", "max_cost", "max_ttft", "tier", "tags", "cache", "resume",
+        "min_quality", "max_latency", "explore",
     )  # fmt: skip
 
 

@@ -113,9 +113,9 @@ class Caller:
                 "leave out max_cost"
             )
 
-    def check_judge(self, scorer: str, model: Any) -> None:
+    def check_judge(self, scorer: str, model: str) -> None:
         """Whether a judge can be asked. Raises OptionValueError."""
-        if not isinstance(model, str) or self.replays:
+        if self.replays:
             return
         try:
             self._check_model(model)
@@ -140,6 +140,12 @@ class Caller:
     async def question(self, prompt: Any, options: Mapping[str, Any]) -> Reply:
         """A judge's question."""
         return await self.asker.plain(prompt, self._of_judge(options))
+
+    def question_costs(self, model: str, item: Item) -> Estimate:
+        """About what a judge's question about two answers to a sample like this one costs."""
+        if self.replays:
+            return NOTHING
+        return self.pricing.question(model, self._checked(item))
 
     def most_for(self, prompt: Any, options: Mapping[str, Any]) -> Decimal | None:
         """Dollars that a judge's question costs at most; None: its price is not known."""

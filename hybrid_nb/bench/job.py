@@ -30,15 +30,19 @@ class Keeping:
     calls: list[Call] = field(default_factory=list)
     journal: Journal | None = None
     broken: Callable[[str], None] = lambda _reason: None  # what a journal that cannot be written leads to
+    _held: set[str] = field(default_factory=set)  # what is in the journal as held has to end there
 
     def call(self, call: Call, spent: Decimal) -> None:
         """A call has ended, or is not asked."""
         self.calls.append(call)
         self.counts.took(call)
-        if call.status != "skipped" or call.attempts:
+        held = call.key in self._held
+        self._held.discard(call.key)
+        if held or call.status != "skipped" or call.attempts:
             self._write(lambda journal: journal.call(call, spent))
 
     def hold(self, key: str, most: Decimal) -> None:
+        self._held.add(key)
         self._write(lambda journal: journal.hold(key, most))
 
     def score(self, key: str, scorer: str, score: Score) -> None:
@@ -75,6 +79,7 @@ class Bench:
         self.rating = rating
         self.save = save
         self.stage: Stage = "preparing"
+        self.begun = False
         self._began = time.monotonic()
         self._scoring: asyncio.Task[list[Vote]] | None = None
         kept.broken = load.close
@@ -85,10 +90,10 @@ class Bench:
         seconds = time.monotonic() - self._began
         done, total, left = counts.done, counts.total, counts.left(seconds)
         if self.stage == "scoring" and self.rating is not None:
-            done, total, left = self.rating.done, self.rating.total or None, None
+            done, total, left = self.rating.done, self.rating.total, None
         return Progress(
             self.stage, done, total, counts.failed, counts.skipped, float(purse.known), purse.unknown,
-            self.info.estimate_usd, seconds, left,
+            self.info.estimate_usd, seconds, left, self.info.settings.get("likely_usd"),
         )  # fmt: skip
 
     def stop(self, reason: str) -> None:
@@ -98,6 +103,13 @@ class Bench:
         self.load.stop(reason)
         if self.rating is not None:
             self.rating.stop(reason)
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more. For any thread."""
+        if self.begun:
+            portal().mailbox.post(self.stop, "interrupt")
+        else:
+            self.kept.close()  # let others write into its folder
 
     async def run(self) -> Run:
         """All of it."""
@@ -170,6 +182,7 @@ class Job:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._over = threading.Event()
+        bench.begun = True
         self._job = portal().submit(bench.run())
         if not self._job.when_done(self._over.set):
             self._over.set()

@@ -101,8 +101,10 @@ class Journal:
 
     def close(self) -> None:
         """Let others write into the folder."""
-        self._file.close()
-        self._lock.release()
+        try:
+            self._file.close()
+        finally:
+            self._lock.release()
 
 
 def _line(what: Any) -> bytes:

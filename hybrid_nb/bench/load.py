@@ -71,6 +71,10 @@ class Load:
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: dict[str, Call] = {}  # rows that have not ended
 
+    def is_over(self) -> bool:
+        """Whether no more calls are begun."""
+        return self.stopped is not None
+
     @property
     def now(self) -> float:
         """Seconds since the run's start."""
@@ -180,16 +184,25 @@ class Load:
             await self._within(task, call)
 
     async def _within(self, task: Task, call: Call) -> None:
-        """The call, when there is money for it."""
-        most = NOTHING if self.work.most is None else self.work.most(task)
-        if self.stopped is not None or not await self.till.hold(call.key, most):
-            self.close("budget")
+        if not await self._may(task, call):
             outcome.skipped(call, f"{self.stopped}: not asked")
             self._ended(call)
             return
         self.in_flight += 1
         call.in_flight = self.in_flight
         await self._asked(task, call, Trace())
+
+    async def _may(self, task: Task, call: Call) -> bool:
+        """Whether there is money for a call; it is held then."""
+        if self.is_over():
+            return False
+        if not await self.till.hold(call.key, NOTHING if self.work.most is None else self.work.most(task)):
+            self.close("budget")
+            return False
+        if self.is_over():  # while this one waited
+            self.till.settle(call.key, Paid())
+            return False
+        return True
 
     async def _asked(self, task: Task, call: Call, trace: Trace) -> None:
         paid = Paid()

@@ -17,6 +17,7 @@ from hybrid_nb.core.types import Attempt, Reply, Route, Target, Usage
 from hybrid_nb.engine.assemble import estimate_tokens
 
 MOST_ERROR = 2000  # characters of an error that a row keeps
+CLOCK = 0.001  # seconds to which a timer is exact
 
 
 class Timeline(NamedTuple):
@@ -37,17 +38,24 @@ def blank(task: Task, stage: int = 0, rate: float | None = None) -> Call:
 
 def shown(value: Any) -> str:
     """A prompt or target as text: strings as they are, messages and others as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str, option=_JSON).decode()
+    if isinstance(value, str):
+        return _clean(value)
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    except TypeError:  # such as an integer of more than 64 bits
+        return _clean(str(value))
 
 
-_JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+def _clean(text: str) -> str:
+    """Half of a surrogate pair is no text that a file could hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def answered(call: Call, reply: Reply, trace: Trace, time: Timeline) -> Paid:
     """The call has an answer. Returns what it cost."""
     call.status = "ok"
     call.answered_by = str(Target(reply.provider, reply.model))
-    call.finish, call.request_id, call.output = reply.finish, reply.request_id, reply.text
+    call.finish, call.request_id, call.output = reply.finish, reply.request_id, _clean(reply.text)
     call.estimated_tokens = _estimated(reply)
     _paid(call, reply.usage, reply.cost, reply.cost_source)
     _routed(call, reply.route, reply.route.attempts, Target(reply.provider, reply.model))
@@ -60,10 +68,11 @@ def answered(call: Call, reply: Reply, trace: Trace, time: Timeline) -> Paid:
 def failed(call: Call, error: Exception, trace: Trace, time: Timeline, limit: float | None = None) -> Paid:
     """The call has none, or a part of one. `limit`: seconds that it had in all. Returns what it cost."""
     partial = getattr(error, "partial_text", "")
-    call.error = f"{type(error).__name__}: {error}"[:MOST_ERROR]
-    call.status = _status(error, limit is not None and time.end - (call.started_at or 0) - time.origin >= limit)
+    call.error = _clean(f"{type(error).__name__}: {error}"[:MOST_ERROR])
+    took = time.end - time.origin - (call.started_at or 0.0)
+    call.status = _status(error, limit is not None and took >= limit - CLOCK)
     if partial:
-        call.output, call.estimated_tokens = partial, estimate_tokens(partial)
+        call.output, call.estimated_tokens = _clean(partial), estimate_tokens(partial)
     route: Route = getattr(error, "route", None) or Route(None, (), tuple(getattr(error, "attempts", ())))
     last = route.attempts[-1] if route.attempts else None
     paid = paid_for(route.attempts)

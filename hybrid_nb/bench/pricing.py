@@ -23,6 +23,8 @@ from hybrid_nb.ledger import prices
 
 __all__ = ["SAFE_CAP", "Estimate", "Pricing"]
 
+RUBRIC, VERDICT = 500, 200  # tokens of a judge's instructions and of its answer, about
+
 
 class Estimate(NamedTuple):
     """Dollars, None where no price is known: at most, and with answers of about a thousand tokens."""
@@ -59,6 +61,16 @@ class Pricing:
         if not known:
             return Estimate(None, None)
         return Estimate(max(e.most for e in known if e.most is not None), known[0].likely)
+
+    def question(self, model: str, request: Request) -> Estimate:
+        """A judge's question: the sample, two answers to it and a rubric, and a verdict. Not a bound: for telling."""
+        rates = next((self._rates_of(option) for option in self._named(model)), None)
+        if rates is None:
+            return Estimate(None, None)
+        sample, answer = estimate_input(request.messages), request.max_tokens or SAFE_CAP
+        most = (sample + 2 * answer + RUBRIC) * rates.input + SAFE_CAP * rates.output
+        likely = (sample + 2 * min(answer, TYPICAL_OUTPUT) + RUBRIC) * rates.input + VERDICT * rates.output
+        return Estimate(Decimal(most) / PICO, Decimal(likely) / PICO)
 
     def priced(self, model: str) -> bool:
         """Whether the price of any target of that name is known."""

@@ -17,7 +17,7 @@ class Progress(NamedTuple):
         done, total: calls, or scores while scoring. `total` None: the run ends by time.
         failed: calls without a whole answer. skipped: calls that were not asked.
         spent_usd: dollars so far, as far as they are known; `unknown_cost` counts the calls whose cost is not.
-        estimate_usd: dollars of the whole run, at most.
+        estimate_usd: dollars of the whole run, at most. likely_usd: with answers of about a thousand tokens.
         seconds: since it began. left_s: about how many more.
     """
 
@@ -31,6 +31,7 @@ class Progress(NamedTuple):
     estimate_usd: float | None = None
     seconds: float = 0.0
     left_s: float | None = None
+    likely_usd: float | None = None
 
 
 class Counts:

@@ -79,12 +79,14 @@ class Scorer:
         needs_target: whether samples without a target are refused by check().
         concurrency: answers that it looks at at once.
         runs_code: whether it runs code that a model wrote; refused unless allow_code=True.
+        asks: models that it asks, so that they and their prices can be looked at before.
     """
 
     name: str = "scorer"
     needs_target: ClassVar[bool] = False
     concurrency: int = 4
     runs_code: ClassVar[bool] = False
+    asks: tuple[str, ...] = ()
 
     def check(self, items: Sequence[Item]) -> None:
         """Raise OptionValueError for data that this cannot score, before anything is spent."""
@@ -97,6 +99,10 @@ class Scorer:
     def notes(self, models: Sequence[str]) -> list[str]:
         """What a person should know before money is spent on scoring these models."""
         return []
+
+    def questions(self, samples: int, models: int, epochs: int = 1) -> int:
+        """How often it asks a model, at most."""
+        return 0
 
     def rate(self, sample: Sample) -> Score:
         """The score of an answer. Runs in a thread."""
@@ -114,14 +120,15 @@ class PairScorer:
     """Compares two answers to the same sample. As Scorer, with compare() in place of score().
 
     Attributes:
-        samples: how many samples are compared, drawn by the run's seed; None: all.
+        sample: how many samples are compared, drawn by the run's seed; None: all.
         pairs: "all" compares every two models, "baseline" the first with every other.
     """
 
     name: str = "pairwise"
     concurrency: int = 4
-    samples: int | None = None
+    sample: int | None = None
     pairs: str = "all"
+    asks: tuple[str, ...] = ()
 
     def check(self, items: Sequence[Item]) -> None:
         """Raise OptionValueError for data that this cannot score, before anything is spent."""
@@ -132,6 +139,10 @@ class PairScorer:
     def notes(self, models: Sequence[str]) -> list[str]:
         """What a person should know before money is spent on comparing these models."""
         return []
+
+    def questions(self, samples: int, models: int, epochs: int = 1) -> int:
+        """How often it asks a model, at most."""
+        return 0
 
     async def compare(self, first: Sample, second: Sample) -> Vote:
         """A row of VOTE_COLUMNS in which `first` is a. Its winner is None where the judge failed."""

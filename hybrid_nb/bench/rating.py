@@ -58,7 +58,8 @@ class Rating:
         for cost in judged:
             self.tally.add(cost)
         self.stopped: str | None = None
-        self.done, self.total = 0, 0
+        self.done = 0
+        self.total: int | None = None  # unknown while answers are compared
         self._context = Context(self._question, tuple(models), random.Random(seed), self.tally)
         self._ask, self._most, self._till = ask, most, till
         self.before = votes
@@ -76,13 +77,19 @@ class Rating:
         """Set the scores of the calls; returns the votes."""
         self._keeper = keeper
         answered = [call for call in calls if call.phase == "measured" and call.status == "ok"]
-        self.total = sum(name not in call.scores for call in answered for name in self.names)
+        alone = len(self.names) == len(self.scorers)
+        scores = sum(name not in call.scores for call in answered for name in self.names)
+        self.total = scores if alone else None
 
         def done(key: str, scorer: str, score: Score) -> None:
             self.done += 1
             keeper.score(key, scorer, score)
 
-        return await score_calls(calls, self.items, self.scorers, self._context, done, keeper.vote, self.before)
+        def voted(vote: Vote) -> None:
+            self.done += 1
+            keeper.vote(vote)
+
+        return await score_calls(calls, self.items, self.scorers, self._context, done, voted, self.before)
 
     def stop(self, reason: str) -> None:
         """Ask nobody any more; what needs no asking is still scored."""
@@ -113,8 +120,9 @@ class Rating:
             raise
         except asyncio.CancelledError:
             paid = Paid(NOTHING, 1)
-            if self.stopped is None or not task.cancelled():
-                raise
+            me = asyncio.current_task()
+            if self.stopped is None or me is None or me.cancelling():
+                raise  # it is the scoring that ends, and not only this question
             raise HybridNbError(f"cancelled: the run was stopped ({self.stopped})") from None
         finally:
             task.cancel()

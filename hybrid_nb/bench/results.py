@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybrid_nb.bench.drawn import Drawn
 from hybrid_nb.bench.measures import measures
 from hybrid_nb.bench.records import (
     CALL_COLUMNS,
@@ -67,7 +68,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Drawn):
     """The result of router.benchmark().
 
     Attributes:
@@ -96,17 +97,35 @@ class Run:
         scores = [(call.key, name, *score) for call in calls for name, score in call.scores.items()]
         return cls(table, frame(chunks, CHUNK_COLUMNS), frame(scores, SCORE_COLUMNS), frame(votes, VOTE_COLUMNS), info)
 
-    @property
-    def measured(self) -> pd.DataFrame:
-        """The calls that count: those of the warm-up and those that were not asked are left out."""
-        table = self.calls
-        return table[(table["phase"] == "measured") & (table["status"] != "skipped")]
+    def rescore(
+        self, scorers: Any, data: Any = None, router: Any = None, *, allow_code: bool = False, progress: Any = True
+    ) -> Run:
+        """This run, finished or loaded, with other scorers; its models are not asked again.
 
-    @property
-    def models(self) -> list[str]:
-        """The models in the order in which they were named."""
-        named = self.info.settings.get("models") or self.calls["model"].dropna().unique().tolist()
-        return [str(name) for name in named]
+        Scores of the same name are replaced, others stay, votes are added. An interrupt keeps what is scored.
+
+        Args:
+            scorers: as for router.benchmark().
+            data: the samples with their ids, where scorers need more than the input and target that the run keeps.
+            router: asks judges.
+            allow_code: lets scorers run code that models wrote.
+            progress: a line while it lasts, or a function that is told.
+
+        Raises:
+            OptionValueError: before anything is spent: a target is missing, a judge has no router, ...
+        """
+        from hybrid_nb.bench.rescoring import rescored
+
+        return rescored(self, scorers, data, router, allow_code, progress)
+
+    def judge_report(self, confidence: float = 0.95) -> pd.DataFrame:
+        """How far the run's judges can be trusted, one row a judge: do both orders agree, does the longer answer win.
+
+        See hybrid_nb.bench.judge.judge_report for the columns.
+        """
+        from hybrid_nb.bench.judge import judge_report
+
+        return judge_report(self.votes, self.calls, self.scores, confidence=confidence)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the run into a folder: calls, chunks, scores and votes as Parquet, and run.json. Returns the folder."""
@@ -161,7 +180,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     result = table.astype(kinds)
     if "time" in table.columns:
         times = late("pandas", "frames").to_datetime(result["time"], unit=_unit(table), utc=True)
-        result["time"] = times.dt.as_unit("ms")
+        result["time"] = times.dt.round("ms").dt.as_unit("ms")  # as_unit alone cuts: a float of 0.024 s has less
     return result
 
 

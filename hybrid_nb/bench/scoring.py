@@ -146,9 +146,9 @@ def _pairs(kind: str, group: Sequence[Call], context: Context) -> Iterator[tuple
 
 
 def _chosen(scorer: PairScorer, ids: Sequence[str], context: Context) -> set[str]:
-    if scorer.samples is None or scorer.samples >= len(ids):
+    if scorer.sample is None or scorer.sample >= len(ids):
         return set(ids)
-    return set(context.rng.sample(sorted(ids), scorer.samples))
+    return set(context.rng.sample(sorted(ids), scorer.sample))
 
 
 def _counted(votes: Iterable[Vote]) -> dict[tuple[str, frozenset[str]], int]:

@@ -50,6 +50,13 @@ class Spec:
         """Calls under way at most; None: any number."""
         return self.concurrency or (None if self.open else CONCURRENCY)
 
+    def check_stages(self, samples: int) -> None:
+        """Raise OptionValueError where there are fewer calls than rates."""
+        calls = samples * len(self.models) * self.epochs
+        stages = len(self.rate) if isinstance(self.rate, Sequence) and self.arrivals != "ramp" else 1
+        if self.duration is None and calls < stages:
+            _wrong(f"the sweep has {stages} rates for {calls} calls: give duration (of each), epochs or more data")
+
 
 _NAMES = frozenset(field.name for field in fields(Spec)) - {"models", "options"}
 
@@ -62,6 +69,8 @@ def checked(models: Any, settings: Mapping[str, Any]) -> Spec:
     defaults = {field.name: field.default for field in fields(Spec) if field.name in _NAMES - {"limits"}}
     given = {**defaults, "limits": None, **{name: settings[name] for name in _NAMES & settings.keys()}}
     options = {name: value for name, value in settings.items() if name not in _NAMES}
+    if "model" in options:
+        _wrong("a benchmark takes its models as models=[...], and no model")
     for name, least in (("epochs", 1), ("warmup", 0), ("concurrency", 1)):
         _whole(name, given[name], least)
     _whole("seed", given["seed"], -(2**63))
@@ -104,6 +113,7 @@ def _whole(name: str, value: Any, least: int) -> None:
 
 
 def _number(name: str, value: Any) -> float:
+    value = value.item() if hasattr(value, "item") and not isinstance(value, float) else value  # a number of numpy
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise OptionTypeError(f"{name} must be a number, not {value!r}")
     return float(value)
@@ -153,8 +163,9 @@ def _rate(value: Any, arrivals: Arrivals) -> Rate:
         return None
     if arrivals == "ramp" and not (isinstance(value, Sequence) and len(value) == 2):
         _wrong(f"arrivals='ramp' needs rate=(from, to) in requests a second, not {value!r}")
-    if value is None or isinstance(value, int | float):
-        return None if value is None else _positive(_number("rate", value))
+    if value is None or not isinstance(value, Sequence):
+        many = hasattr(value, "__len__")
+        return None if value is None else _rate(list(value), arrivals) if many else _positive(_number("rate", value))
     rates = tuple(_positive(rate) for rate in _numbers("rate", value))
     if not rates:
         _wrong("rate must name requests a second, and not an empty list")

@@ -6,8 +6,6 @@ from typing import Any
 
 import orjson
 
-from hybrid_nb.bench.protocol import missing
-
 
 def texts(target: Any) -> list[str]:
     """The alternatives of a target, any of which is right: a list has several, all else is one."""
@@ -22,16 +20,6 @@ def plain(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return value if isinstance(value, str) else str(value)
-
-
-def text(target: Any) -> str | None:
-    """A target as one text for a row: a list or dict as JSON, so that untext() finds it again."""
-    if missing(target):
-        return None
-    if isinstance(target, list | tuple | set | frozenset | dict):
-        found = sorted(target, key=str) if isinstance(target, set | frozenset) else target
-        return orjson.dumps(found, default=str, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    return plain(target)
 
 
 def untext(told: str | None) -> Any:

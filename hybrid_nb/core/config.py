@@ -26,7 +26,15 @@ _PATTERNS = {
 LARGEST, SMALLEST = 12, 18  # digits of an amount before and after the point, at most
 NO_LIMIT = "none"  # in a file, which has no other word for it
 Strategy = Literal[
-    "tiered", "priority", "round-robin", "weighted", "least-connections", "lowest-latency", "health", "cheapest"
+    "tiered",
+    "priority",
+    "round-robin",
+    "weighted",
+    "least-connections",
+    "lowest-latency",
+    "health",
+    "cheapest",
+    "measured",
 ]
 Mode = Literal["local-only", "local-first", "cloud-first", "cloud-only"]
 
@@ -68,7 +76,11 @@ class RouterSettings(_Section):
     breaker_seconds: float = Field(60, gt=0)
     health_interval: float = Field(30, ge=0, le=86_400)  # between looks at idle providers; 0: none but router.health()
     max_ttft: float | None = Field(None, gt=0)  # the latency need of calls that name none
-    explore: float = Field(0.1, ge=0, le=1)  # the share of calls by which lowest-latency tries what is not measured
+    min_quality: float | None = Field(None, ge=0, le=1)  # the quality need of such calls; for measured
+    max_latency: float | None = Field(None, gt=0)  # seconds to the end of an answer, likewise
+    explore: float = Field(0.1, ge=0, le=1)  # the share of calls by which what is not measured (well) is tried
+    explore_usd: float = Field(0.1, ge=0)  # dollars a day (UTC) that measured may spend on it, over its usual choices
+    half_life: float = Field(14, ge=0.01, le=3650)  # days after which evidence counts half
     regions: tuple[str, ...] = ()  # the only ones that cloud calls may go to: "eu" takes "eu-west-1" too
     discover: bool | None = None  # look for local servers; None: only when nothing is configured
 

@@ -23,7 +23,7 @@ from hybrid_nb.core.types import CACHE_MODES, TIERS, Image, Message, Request, To
 OPTIONS = (
     "model", "system", "temperature", "top_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "schema", "images",
     "timeout", "max_cost", "max_ttft", "tier", "tags", "cache",
-    "resume",
+    "resume", "min_quality", "max_latency", "explore",
 )  # fmt: skip
 _NAMES = frozenset(OPTIONS)
 ROLES = ("system", "user", "assistant", "tool")
@@ -74,6 +74,8 @@ def _request(prompt: Any, options: Mapping[str, Any]) -> Request:
     fields = {name: _READERS[name](name, value) for name, value in given.items() if name in _READERS}
     if "schema" in given:
         fields["schema"], fields["schema_type"] = _schema(given["schema"])
+    if "min_quality" in given:
+        fields["min_quality"], fields["scorer"] = _quality("min_quality", given["min_quality"])
     if "tool_choice" in fields:
         _check_choice(fields["tool_choice"], [tool.name for tool in fields.get("tools", ())])
     return Request(messages, **fields)
@@ -305,6 +307,16 @@ def _seconds(name: str, value: Any) -> float:
     return float(value)
 
 
+def _quality(name: str, value: Any) -> tuple[float, str | None]:
+    """0.8, or {"judge": 0.8} where several scorers were learned."""
+    if not isinstance(value, Mapping):
+        return float(_number(name, value, 0, 1)), None
+    if len(value) != 1:
+        raise ValueError(f"{name} must be a number, or a dict of one scorer such as {{'exact': 0.8}}, not {value!r}")
+    scorer, least = next(iter(value.items()))
+    return float(_number(name, least, 0, 1)), _string(f"the scorer in {name}", scorer)
+
+
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
@@ -350,6 +362,14 @@ def _money(name: str, value: Any) -> Decimal:
     return amount
 
 
+def money_of(name: str, value: Any) -> Decimal:
+    """US dollars as a person gives them. Raises OptionValueError."""
+    try:
+        return _money(name, value)
+    except ValueError as error:
+        raise OptionValueError(str(error)) from None
+
+
 def _one_of(*words: str) -> Callable[[str, Any], Any]:
     def read(name: str, value: Any) -> Any:
         if value not in words:
@@ -387,4 +407,6 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "tags": _tags,
     "cache": _one_of(*CACHE_MODES),
     "resume": _yes_or_no,
+    "max_latency": _seconds,
+    "explore": _yes_or_no,
 }

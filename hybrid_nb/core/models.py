@@ -1,4 +1,4 @@
-"""What a model's name tells: how large it is, and whether two names mean the same model. Pure.
+"""What a model's name tells: how large it is, its family, and whether two names mean the same model. Pure.
 
 Hosts write one model in many ways: "llama3.1:8b" (Ollama), "meta-llama/Llama-3.1-8B-Instruct" (Hugging Face),
 "Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf" (llama.cpp), "us.meta.llama3-1-8b-instruct-v1:0" (Bedrock). Two names are
@@ -30,6 +30,35 @@ _MAKERS = frozenset({
     "thebloke", "tiiuae", "unsloth", "x-ai", "z-ai", "zai-org",
 })  # fmt: skip
 _TUNED = frozenset({"instruct", "chat", "it", "hf"})  # where the size is told, what hosts serve is the tuned model
+
+
+# words of a model's name -> who made it; a model that was distilled from another has two
+_FAMILIES = {
+    "gpt": "gpt", "chatgpt": "gpt", "codex": "gpt", "davinci": "gpt",
+    "claude": "claude", "gemini": "gemini", "gemma": "gemini", "palm": "gemini",
+    "llama": "llama", "codellama": "llama", "vicuna": "llama", "alpaca": "llama",
+    "qwen": "qwen", "qwq": "qwen", "qvq": "qwen",
+    "mistral": "mistral", "mixtral": "mistral", "ministral": "mistral", "magistral": "mistral", "codestral": "mistral",
+    "devstral": "mistral", "pixtral": "mistral", "voxtral": "mistral",
+    "deepseek": "deepseek", "phi": "phi", "grok": "grok", "command": "command", "aya": "command", "kimi": "kimi",
+    "moonshot": "kimi", "glm": "glm", "chatglm": "glm", "granite": "granite", "nova": "nova", "titan": "nova",
+    "nemotron": "nemotron", "olmo": "olmo", "tulu": "olmo", "falcon": "falcon", "smollm": "smollm", "yi": "yi",
+    "jamba": "jamba", "minimax": "minimax", "hunyuan": "hunyuan", "ernie": "ernie", "exaone": "exaone",
+}  # fmt: skip
+_O_SERIES = re.compile(r"(?<![a-z0-9])o[1-9](?![a-z0-9])")
+
+
+@lru_cache(maxsize=8192)
+def families(name: str) -> frozenset[str]:
+    """Who made a model, as its name tells; empty where it tells nothing, as that of a group.
+
+    >>> sorted(families("openai/o3-mini")), sorted(families("deepseek-r1-distill-llama-70b"))
+    (['gpt'], ['deepseek', 'llama'])
+    """
+    bare = name.lower().rpartition("/")[2]
+    words = re.findall(r"[a-z]+", bare)
+    found = {_FAMILIES[word] for word in words if word in _FAMILIES}
+    return frozenset(found | ({"gpt"} if _O_SERIES.search(bare) else set()))
 
 
 @lru_cache(maxsize=8192)

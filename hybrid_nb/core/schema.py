@@ -50,6 +50,11 @@ def _wrapped(kind: Any) -> Any:
     return made
 
 
+def wraps(kind: type | None) -> bool:
+    """Whether a class of schema_of() was made around another type, and holds it as its field "answer"."""
+    return bool(getattr(kind, _WRAPS, False))
+
+
 def _check_schema(schema: Mapping[str, Any]) -> None:
     """Raises ValueError for a schema that is none, or that refers to what is not in it, before anything is sent."""
     import jsonschema
@@ -85,7 +90,7 @@ def _validated(kind: Any, data: Any, text: str) -> Any:
 
     try:
         found = kind.model_validate(data)
-        return found.answer if getattr(kind, _WRAPS, False) else found
+        return found.answer if wraps(kind) else found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the answer"

@@ -120,6 +120,10 @@ class Request:
     cache: CacheMode | None = None
     max_ttft: float | None = None  # seconds to the first token that are fast enough
     resume: bool | None = None  # whether a stream that breaks is finished by another attempt
+    min_quality: float | None = None  # that evidence must certify, 0 to 1
+    scorer: str | None = None  # by whose scores; None: those that were learned last
+    max_latency: float | None = None  # seconds to the end of the answer that are fast enough
+    explore: bool | None = None  # False: the target must be certain
 
     @property
     def has_images(self) -> bool:
@@ -218,11 +222,24 @@ def _explain(candidates: Sequence[Candidate]) -> list[str]:
     return [f"{'+' if c.accepted else '-'} {c.target} ({c.tier}): {c.reason}" for c in candidates]
 
 
+class Trial(NamedTuple):
+    """The first candidate is asked to learn of it. Dollars of the call as they are to be expected: `extra` is what it
+    costs over the usual choice, which would cost `usual` (0 where that is unknown).
+    """
+
+    extra: float
+    usual: float
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """Where a request would go: every candidate in order of preference, each with its reason."""
+    """Where a request would go: every candidate in order of preference, each with its reason.
+
+    `trial` is set where the first was chosen to learn of it.
+    """
 
     candidates: tuple[Candidate, ...]
+    trial: Trial | None = None
 
     @property
     def accepted(self) -> tuple[Candidate, ...]:

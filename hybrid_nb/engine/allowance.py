@@ -53,6 +53,11 @@ class Allowance(NamedTuple):
             return 1
         return max(1, sum(grant.cap is None or grant.cap >= ROOMY for grant in self.grants))
 
+    @property
+    def usable(self) -> tuple[Grant, ...]:
+        """The grants that leave room for a usual answer; at least one."""
+        return tuple(g for g in self.grants if g.cap is None or g.cap >= TYPICAL_OUTPUT) or self.grants[:1]
+
 
 def pico(cost: Decimal) -> int:
     """Dollars as an integer of 1e-12, rounded up."""

@@ -42,7 +42,8 @@ class Catalogue:
     """All targets in order of preference, with an index by name. Built anew when the configuration changes.
 
     `rates` tells prices for comparing (asked only where they decide), `max_ttft` is the latency need of requests that
-    name none, `explore` the share of calls that may try what is not measured, `regions` those that are allowed.
+    name none (so `max_latency` and `min_quality`, of evidence), `explore` the share of calls that may try what is not
+    measured, `regions` those that are allowed.
     """
 
     def __init__(
@@ -57,12 +58,16 @@ class Catalogue:
         explore: float = EXPLORE,
         regions: Sequence[str] = (),
         rollouts: Iterable[Rollout] = (),
+        min_quality: float | None = None,
+        max_latency: float | None = None,
     ) -> None:
         self.providers = {provider.name: provider for provider in providers}
         self.groups = groups
         self.strategy = strategy
         self.max_ttft = max_ttft
         self.explore = explore
+        self.min_quality = min_quality
+        self.max_latency = max_latency
         self.rollouts = {rollout.name: rollout for rollout in rollouts}
         # whether a decision counts calls in flight; what else is known may be some hundredths of a second old
         capped = any(provider.max_concurrency is not None for provider in self.providers.values())
@@ -102,7 +107,7 @@ class Catalogue:
             return "region", f"{where}, and only {', '.join(self._regions)} may be used"
         return ("key", provider.missing_key) if provider.missing_key else None
 
-    def cost(self, option: Option, tokens: int, output: int) -> float | None:
+    def cost(self, option: Option, tokens: int, output: float) -> float | None:
         """About what so many tokens cost at an option, for comparing; None when its price is unknown."""
         if self._rates is None:
             return None

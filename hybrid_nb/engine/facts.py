@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, cast
 from hybrid_nb.core.types import Target
 from hybrid_nb.engine.health import Health, success_rate
 from hybrid_nb.engine.latency import Latency
+from hybrid_nb.engine.standing import View
 
 Status = Literal["healthy", "unknown", "degraded", "down"]
 
@@ -49,7 +50,8 @@ class Facts:
 
     `targets` has what is known of single targets; for others `providers` counts. `rng` is drawn from by strategies of
     chance only (None: the likeliest order), `turn` counts the calls that asked for the same name, `who` is the user
-    and the notebook for rollouts, `spent` says that nothing may be paid for any more, and why.
+    and the notebook for rollouts, `spent` says that nothing may be paid for any more, and why, `evidence` is for the
+    strategy "measured".
     """
 
     targets: Mapping[Target, Fact] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Facts:
     turn: int = 0
     who: Mapping[str, str] = field(default_factory=dict)
     spent: str | None = None
+    evidence: View | None = None
 
     def of(self, target: Target) -> Fact:
         """What is known of a target."""

@@ -18,9 +18,19 @@ from hybrid_nb.core import forks
 from hybrid_nb.core.asking import waits_for
 from hybrid_nb.core.errors import AuthenticationError, InferenceError, RateLimitError
 from hybrid_nb.core.provider import Endpoint, Provider
+from hybrid_nb.core.purse import PURSE, Purse
 from hybrid_nb.core.responses import reset_of, retry_after
 from hybrid_nb.core.types import Request, Target, Usage
-from hybrid_nb.engine.allowance import PICO, TYPICAL_OUTPUT, Rates, allowance, input_bound, most_output, rates_of
+from hybrid_nb.engine.allowance import (
+    PICO,
+    TYPICAL_OUTPUT,
+    Allowance,
+    Rates,
+    allowance,
+    input_bound,
+    most_output,
+    rates_of,
+)
 from hybrid_nb.engine.breaker import FOREVER, Breaker, Pass, Policy, Verdict
 from hybrid_nb.engine.catalogue import Option
 from hybrid_nb.engine.latency import Latency
@@ -132,6 +142,8 @@ class Ticket:
     generation: int  # of the gate: a forked child hands nothing back for its parent
     reservation: str | None = None
     cap: int | None = None  # max_tokens that the budget allows
+    purse: Purse | None = None  # that `held` was taken out of
+    held: str = ""
 
 
 class Gate:
@@ -298,19 +310,38 @@ class Gate:
                     await lane.freed.wait()
 
     async def _reserve(self, identifier: str, ticket: Ticket, request: Request, tokens: int, deadline: float) -> None:
-        if self.money is None or not self.money.limited:
+        purse, limited = PURSE.get(), self.money is not None and self.money.limited
+        if purse is None and not limited:
             return
         rates = ticket.post.rates
+        if rates is None and purse is not None:
+            raise purse.unpriced()
         if rates is None or not (rates.input or rates.output):
             return
         vendor, model = ticket.slot.provider.vendor, ticket.slot.target.model
         likely = tokens - (request.max_tokens or TYPICAL_OUTPUT)
         bound = input_bound(request, vendor.type, model)
         asked = allowance(rates, bound, likely, request.max_tokens, ticket.post.most_output)
+        if purse is not None:
+            asked = await self._hold(purse, identifier, ticket, asked, deadline)
+        if self.money is None or not limited:
+            return
         amounts = [grant.amount for grant in asked.grants]
         patience = max(0.0, deadline - self.clock())
         place = await self.money.reserve(identifier, amounts, asked.estimate, patience, asked.roomy)
         ticket.reservation, ticket.cap = identifier, asked.grants[place].cap
+
+    async def _hold(
+        self, purse: Purse, identifier: str, ticket: Ticket, asked: Allowance, deadline: float
+    ) -> Allowance:
+        """Take the attempt's money out of the purse of the work that it is a part of; what may be reserved then."""
+        grants = asked.usable
+        patience = max(0.0, deadline - self.clock())
+        place = await purse.hold(
+            identifier, [grant.amount for grant in grants], min(asked.roomy, len(grants)), patience
+        )
+        ticket.purse, ticket.held, ticket.cap = purse, identifier, grants[place].cap
+        return asked._replace(grants=asked.grants[place:])
 
     # --- coming out -----------------------------------------------------------------------------------------
 
@@ -339,6 +370,8 @@ class Gate:
             self.money.settle(ticket.reservation, None if cost is None else int((cost * PICO).to_integral_value()))
         elif cost and self.money is not None:
             self.money.charge(int((cost * PICO).to_integral_value()))
+        if ticket.purse is not None:
+            ticket.purse.settle(ticket.held, None if cost is None else int((cost * PICO).to_integral_value()))
         if outcome is Verdict.GOOD and ticket.post.calm:
             ticket.post.target.went_well()
             return

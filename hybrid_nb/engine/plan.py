@@ -5,9 +5,9 @@ A decision is read from top to bottom; each rule has its place here and its word
 1. name      which targets the request means: all, a group, one, or a model under any of its names   catalogue.py
 2. fit       what cannot take it is out: disabled, tier, region, key, open breaker, abilities, context, cost, budget
 3. down      known to be down: asked last
-4. latency   known to miss `max_ttft`: asked after those that may meet it, the nearest first
+4. latency   known to miss `max_ttft`: asked after those that may meet it, the nearest first (`measured` weighs it)
 5. rollout   its target first for those in the share, last for the others                            rollout.py
-6. strategy  orders the rest; `tiered` unless configured                                             strategies.py
+6. strategy  orders the rest; `tiered` unless configured                               strategies.py, measured.py
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from hybrid_nb.core.errors import (
     UnsupportedFeatureError,
 )
 from hybrid_nb.core.provider import Provider
-from hybrid_nb.core.types import Candidate, Request, RoutePlan, Target, Tier
+from hybrid_nb.core.types import Candidate, Request, RoutePlan, Target, Tier, Trial
+from hybrid_nb.engine.asks import Ask, Pair, Ranked
 from hybrid_nb.engine.assemble import estimate_input
 from hybrid_nb.engine.catalogue import Catalogue, Option
 from hybrid_nb.engine.facts import NOTHING, UNKNOWN, Fact, Facts
+from hybrid_nb.engine.measured import choose
 from hybrid_nb.engine.rollout import Rollout, key_of
-from hybrid_nb.engine.strategies import STRATEGIES, Ask, Pair, Ranked
+from hybrid_nb.engine.strategies import STRATEGIES
 
 __all__ = ["Catalogue", "Estimator", "Need", "Option", "no_candidate", "plan", "refusal"]
 
@@ -147,6 +149,7 @@ class _Decision:
         self.need = Need.of(request, catalogue.max_ttft)
         self.estimate = estimate
         self.priced = estimate is not None and (self.need.max_cost is not None or catalogue.strategy == "cheapest")
+        self.measured = catalogue.strategy == "measured"
         self.estimates: dict[Target, Decimal | None] = {}
         self.rejected: list[Candidate] = []
 
@@ -157,11 +160,21 @@ class _Decision:
         if rollout and rollout[0].includes(key) and all(o.target != rollout[1].target for o in options):
             options = [*options, rollout[1]]
         usable, late, down = self._parted(self._fitting(options))
-        ask = Ask(self.facts, self._cost, self.need.max_ttft, self.catalogue.explore)
-        ranked = STRATEGIES[self.catalogue.strategy](usable, ask) if usable else []
+        ranked, trial = self._ranked(usable) if usable else ([], None)
         if rollout:
-            ranked = _rolled(ranked, rollout[1].target, rollout[0], key)
-        return RoutePlan((*self._candidates([*ranked, *late, *down]), *self.rejected))
+            ranked, trial = _rolled(ranked, rollout[1].target, rollout[0], key), None
+        return RoutePlan((*self._candidates([*ranked, *late, *down]), *self.rejected), trial)
+
+    def _ranked(self, usable: Sequence[Pair]) -> tuple[list[Ranked], Trial | None]:
+        """In the order of the strategy, and what exploring costs, where it does."""
+        need, catalogue, request = self.need, self.catalogue, self.request
+        if not self.measured:
+            ask = Ask(self.facts, self._cost, need.max_ttft, catalogue.explore)
+            return STRATEGIES[catalogue.strategy](usable, ask), None
+        quality = catalogue.min_quality if request.min_quality is None else request.min_quality
+        latency = catalogue.max_latency if request.max_latency is None else request.max_latency
+        explore = 0.0 if request.explore is False else catalogue.explore
+        return choose(usable, Ask(self.facts, self._cost, need.max_ttft, explore, quality, latency, self._expected))
 
     def _candidates(self, ranked: Sequence[Ranked]) -> list[Candidate]:
         if not self.estimates:
@@ -207,6 +220,8 @@ class _Decision:
     def _parted(self, pairs: list[Pair]) -> tuple[list[Pair], list[Ranked], list[Ranked]]:
         """Those that the strategy orders, those known to be late, and those known to be down."""
         limit = self.need.max_ttft
+        if self.measured:
+            limit = None  # it weighs times against quality, which is not given up for them
         if limit is None and all(fact.status != "down" for _, fact in pairs):
             return pairs, [], []
         usable: list[Pair] = []
@@ -227,6 +242,11 @@ class _Decision:
         """What the request costs at an option, for comparing."""
         found = self.estimates.get(option.target)
         return self.catalogue.cost(option, self.need.tokens, self.need.max_output) if found is None else found
+
+    def _expected(self, option: Option, output: float | None) -> float | None:
+        """What the request is likely to cost at an option whose answers have so many tokens."""
+        most = self.need.max_output
+        return self.catalogue.cost(option, self.need.tokens, most if output is None else min(output, most))
 
 
 def _rolled(ranked: list[Ranked], target: Target, rollout: Rollout, key: str | None) -> list[Ranked]:

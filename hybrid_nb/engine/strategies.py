@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 from hybrid_nb.core.types import money
+from hybrid_nb.engine.asks import Ask, Pair, Ranked, Strategy
 from hybrid_nb.engine.catalogue import LOCAL_TAKES, Option
-from hybrid_nb.engine.facts import UNKNOWN, Fact, Facts, Status
+from hybrid_nb.engine.facts import UNKNOWN, Fact, Status
+from hybrid_nb.engine.measured import measured
 
 LARGE = 70.0  # billions of parameters from which few hosts are expected to serve a model
 LARGE_HOSTS = frozenset({"azure", "gemini", "vertex"})
@@ -24,22 +25,6 @@ _HEALTH: dict[Status, int] = {"healthy": 0, "unknown": 1, "degraded": 2, "down":
 _LATER = 10  # after every tier
 _UNPRICED = (math.inf, "")
 _FOLLOWS = "; follows its provider's first model"
-
-Pair = tuple[Option, Fact]
-Ranked = tuple[Option, str]
-
-
-class Ask(NamedTuple):
-    """What a strategy may look at besides the options: `cost` gives dollars of this request, None where unknown."""
-
-    facts: Facts
-    cost: Callable[[Option], Decimal | float | None]
-    max_ttft: float | None = None
-    explore: float = 0.0
-
-
-Strategy = Callable[[Sequence[Pair], Ask], list[Ranked]]
-
 
 # --- tiered -----------------------------------------------------------------------------------------------
 
@@ -226,6 +211,7 @@ STRATEGIES: dict[str, Strategy] = {
     "lowest-latency": lowest_latency,
     "health": health,
     "cheapest": cheapest,
+    "measured": measured,
 }
 
 

@@ -1,7 +1,7 @@
 """What makes two requests the same: their canonical form, and its hash. Pure.
 
 In it is what determines an answer. What only bounds or labels the call is not: timeout, max_cost, tier, tags, cache,
-resume.
+resume, what is needed of quality and time.
 """
 
 from __future__ import annotations

@@ -58,6 +58,8 @@ ASK = (
     Option("--tier", "ask only here", str, TIERS),
     Option("--max-cost", "dollars that the call may cost", dollars),
     Option("--max-ttft", "seconds to the first token that are fast enough", float),
+    Option("--min-quality", "0 to 1, as learned from runs (strategy measured)", float),
+    Option("--max-latency", "seconds to the end that are fast enough (strategy measured)", float),
     Option("--image", "path, URL or variable of a picture; may be repeated", str, (), True),
     Option("--schema", "pydantic class, JSON schema, or a type such as list[Item]"),
     Option("--frame", "variable that gets the parsed answer as a DataFrame", variable),

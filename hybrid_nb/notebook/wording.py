@@ -43,7 +43,11 @@ ROUTING = {
     "when_limited": Words("When limited", "at a rate limit of ours, with nobody else free"),
     "content_filter_failover": Words("Filter failover", "take a refusal by a content filter elsewhere"),
     "max_ttft": Words("First token need", "seconds to the first token that are fast enough; empty: any"),
-    "explore": Words("Explore", "share of calls for what is not measured yet (lowest-latency)"),
+    "min_quality": Words("Quality need", "0 to 1, certified by evidence (measured); empty: any"),
+    "max_latency": Words("Answer need", "seconds to the end of an answer (measured); empty: any"),
+    "explore": Words("Explore", "share of calls for what is not measured yet (lowest-latency, measured)"),
+    "explore_usd": Words("Explore a day", "dollars that it may cost (measured)"),
+    "half_life": Words("Evidence", "days after which it counts half (measured)"),
     "regions": Words("Regions", "the only ones for cloud calls, with commas; empty: all"),
     "discover": Words("Find local servers", "when a router is made"),
 }

@@ -9,6 +9,7 @@
 from .faults import FAULT_KINDS
 from .fleet import Fleet, Handle, default_vendors
 from .foreground import serve_forever
+from .judging import Judge
 from .types import Fault, Model, RequestLog, Vendor
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Fault",
     "Fleet",
     "Handle",
+    "Judge",
     "Model",
     "RequestLog",
     "Vendor",

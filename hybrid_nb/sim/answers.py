@@ -105,7 +105,7 @@ def _prose(call: Call, model: Model, mark: tuple[object, ...]) -> str:
     prompt = call.last_user()
     told = next((said for words, said in model.says if words in prompt), None)
     if told is not None:
-        return told
+        return told if isinstance(told, str) else told(prompt)
     bare = bool(_BARE.search(prompt) or _BARE.search(call.system()))
     found = known(prompt, model, *mark)
     if found:

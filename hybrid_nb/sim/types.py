@@ -27,7 +27,8 @@ class Model:
         jitter: ``ttft`` varies by at most this many seconds either way.
         chunk_tokens: tokens in one streamed chunk.
         vision: whether Ollama's wire lists that it takes pictures.
-        says: pairs of words and an answer: a last user message with these words in it gets this answer.
+        says: pairs of words and an answer: a last user message with these words in it gets this answer, or what a
+            function in its place makes of the message, such as Judge.
         reasoning: tokens that it thinks, in the open, before it answers.
     """
 
@@ -41,7 +42,7 @@ class Model:
     jitter: float = 0.0
     chunk_tokens: int = 1
     vision: bool = True
-    says: tuple[tuple[str, str], ...] = ()
+    says: tuple[tuple[str, str | Callable[[str], str]], ...] = ()
     reasoning: int = 0
 
 

@@ -25,6 +25,7 @@ STRATEGIES = {
     "lowest-latency": "the quickest first token first",
     "health": "the healthiest first",
     "cheapest": "the cheapest first",
+    "measured": "the cheapest that is good enough",
 }
 
 

@@ -1,0 +1,74 @@
+"""When a map ends before its rows do: errors that come again and again, and money that is gone. Pure."""
+
+from __future__ import annotations
+
+from hybrid_nb.core.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigError,
+    ContentFilterError,
+    ContextLengthError,
+    HybridNbError,
+    InferenceError,
+    InvalidRequestError,
+    MalformedResponseError,
+    ModelNotFoundError,
+    NoProviderAvailableError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    UnsupportedFeatureError,
+)
+
+HOPELESS = (AuthenticationError, PermissionDeniedError, QuotaExceededError, ModelNotFoundError, UnsupportedFeatureError)
+OF_ROWS = (ContextLengthError, ContentFilterError, MalformedResponseError)  # the next row may be well
+MANY_HOPELESS, MANY_INVALID, MANY = 5, 10, 25
+
+
+class Streak:
+    """Failures of one kind, one after another. Says when there have been so many that the next will fail too."""
+
+    def __init__(self) -> None:
+        self._kind: type | None = None
+        self._count = 0
+
+    def well(self) -> None:
+        """A row was answered."""
+        self._kind, self._count = None, 0
+
+    def failed(self, error: BaseException) -> bool:
+        """A row failed; whether to stop now."""
+        cause = error.__cause__ if isinstance(error, NoProviderAvailableError) and error.__cause__ else error
+        kind = type(cause)
+        if issubclass(kind, OF_ROWS):
+            return False
+        self._count = self._count + 1 if kind is self._kind else 1
+        self._kind = kind
+        return self._count >= patience(kind)
+
+
+def patience(kind: type) -> int:
+    """How many failures of this kind in a row are enough."""
+    if not issubclass(kind, HybridNbError) or issubclass(kind, ConfigError):
+        return 1
+    if issubclass(kind, HOPELESS):
+        return MANY_HOPELESS
+    return MANY_INVALID if issubclass(kind, InvalidRequestError) else MANY
+
+
+def out_of_money(error: BaseException) -> bool:
+    """Whether a limit of money is reached, so that no further row can be paid for."""
+    return isinstance(error, BudgetExceededError)
+
+
+def told(error: Exception, more: str) -> Exception:
+    """The error, with more in its text."""
+    text = f"{error.message if isinstance(error, InferenceError) else error}; {more}"
+    error.args = (text, *error.args[1:])
+    if isinstance(error, InferenceError):
+        error.message = text
+    return error
+
+
+def line(error: BaseException) -> str:
+    """An error as a row shows it."""
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Arena: two answers without names, and which of them a person prefers."""

@@ -1,0 +1,57 @@
+"""Pictures in a real JupyterLab: live by plotly, and as PNG where that is not."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+CHART = """
+from hybrid_nb.charts.chart import Axis, Chart, Points
+from hybrid_nb.charts.picture import Picture
+points = [Points(name, (x,), (y,), (x * .9,), (x * 1.1,), (y - .05,), (y + .04,), (name,), tone=tone)
+          for tone, (name, x, y) in enumerate([("a/small", .0003, .6), ("b/<b>large", .002, .85)])]
+picture = Picture(Chart("Cost against quality", Axis("cost of a call", "usd", "log"), Axis("exact", "share"),
+                        tuple(points), notes=("Intervals of 95 %.",), told="2 models"))
+"""
+ALONE = """
+class Static:
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        shown, told = picture._repr_mimebundle_()
+        return {kind: shown[kind] for kind in ("image/jpeg", "text/plain")}, told
+Static()
+"""
+
+
+def test_a_picture_is_live_in_jupyterlab_and_still_where_plotly_is_not(lab):
+    nb = lab.notebook([CHART, "picture", ALONE])
+    nb.run_all()
+    live, still = nb.output(1), nb.output(2)
+    drawn = live.locator(".js-plotly-plot .main-svg").first
+    expect(drawn).to_be_visible()
+    assert live.locator(".plot-img:visible").count() == 0  # plotly's preview of a PNG, which would be cut off
+    for text in ("a/small", "b/<b>large", "Intervals of 95 %."):
+        expect(live).to_contain_text(text)
+    assert nb.axe(live) == []
+    box = still.locator("img").bounding_box()
+    assert (box["width"], box["height"]) == (760, 440)
+    nb.theme("JupyterLab Dark")
+    nb.page.wait_for_timeout(300)  # in which JupyterLab resizes what is on the page
+    assert drawn.bounding_box()["height"] > 400
+    nb.screenshot("dark", nb.page.locator(".jp-Notebook"))
+    nb.width(480)
+    scrolls = "e => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== 'visible'"
+    assert any(live.locator("*").all()[n].evaluate(scrolls) for n in range(8)) or live.evaluate(scrolls)
+    assert nb.errors() == []
+
+
+def test_a_saved_picture_is_seen_before_anything_ran(lab):
+    nb = lab.notebook([CHART, "picture"])
+    nb.run_all()
+    expect(nb.output(1).locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    saved = nb.save()["cells"][1]["outputs"][0]["data"]
+    assert {"application/vnd.plotly.v1+json", "image/jpeg", "text/plain"} <= set(saved)
+    nb.reload()
+    shown = nb.output(1).locator(".js-plotly-plot .main-svg, .plot-img")  # a preview that its renderer saved
+    expect(shown.locator("visible=true").first).to_be_visible()
+    assert shown.locator("visible=true").first.bounding_box()["width"] >= 700

@@ -96,12 +96,7 @@ def test_with_data_scorers_and_settings_from_code(make_panel, fleet, tmp_path):
     run = panel.wait(30)
     assert set(run.info.scorers) == {"includes", "short", "numeric"}
     assert len(Run.load(tmp_path / "run").calls) == 12
-    assert (
-        fleet["openai"]
-        .chats[0]
-        .body["max_completion_tokens" if "max_completion_tokens" in fleet["openai"].chats[0].body else "max_tokens"]
-        == 9
-    )
+    assert fleet["gemini"].chats[0].body["generationConfig"]["maxOutputTokens"] == 9
     panel.kind.value = "heatmap"
     until(lambda: "odd" in panel.view.value)
     saved = panel.saved()
@@ -128,7 +123,9 @@ def test_progress_and_stop_keep_what_is_finished(make_panel, fleet):
 def test_a_cost_at_most_is_kept(make_panel):
     panel = make_panel(
         (f"40 words about {n}, please" for n in range(40)),  # which can be read but once
-        models=MODELS[:1], max_tokens=60, max_cost=0.002
+        models=MODELS[:1],
+        max_tokens=60,
+        max_cost=0.002,
     )
     assert line(panel, "max_cost").value == "0.002"
     panel.start.click()

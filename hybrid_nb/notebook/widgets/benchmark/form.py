@@ -32,10 +32,10 @@ class Form:
         self._settings = dict(settings)
         self._scorers: dict[str, Any] = {name: name for name in NAMED} | {_name(each): each for each in scorers}
         self.lines: dict[str, Line] = {"models": _several("models", "Models", SEVERAL, ())}
-        if data is None:
-            self.lines["prompts"] = _prompts()
         self.lines["scorers"] = _several("scorers", "Scorers", f"none: only times and costs; {SEVERAL}", self._scorers)
         self.lines["scorers"].input.value = tuple(_name(each) for each in scorers)
+        if data is None:
+            self.lines["prompts"] = _prompts()
         for each in FIELDS:
             self.lines[each.name] = Line(each)
             self.lines[each.name].show(self._settings.pop(each.name, None) or each.default)

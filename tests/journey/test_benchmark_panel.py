@@ -47,7 +47,7 @@ def test_a_benchmark_by_hand_is_shown_saved_and_a_run(lab, fleet):
     nb.width(480)
     assert output.evaluate(WIDER) == []
     assert nb.axe(output) == []
-    expect(nb.run(1)).to_contain_text("Run(4 calls to 2 models)")
+    expect(nb.run(1)).to_contain_text("4 calls to 2 models", timeout=LOADING)
     nb.until(lambda: "data:image/png;base64" in str(nb.save()["cells"][0]["outputs"]), "saved result")
 
 

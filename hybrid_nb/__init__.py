@@ -32,6 +32,7 @@ _NAMES = {
 }
 _WIDGETS: dict[str, str] = {  # need the extra [lab]
     "Arena": "hybrid_nb.notebook.widgets.arena.cell",
+    "BenchmarkPanel": "hybrid_nb.notebook.widgets.benchmark.cell",
     "ChatCell": "hybrid_nb.notebook.widgets.chat.cell",
     "HealthPanel": "hybrid_nb.notebook.widgets.health",
     "CostTable": "hybrid_nb.notebook.widgets.costs",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
         Usage as Usage,
     )
     from hybrid_nb.notebook.widgets.arena.cell import Arena as Arena
+    from hybrid_nb.notebook.widgets.benchmark.cell import BenchmarkPanel as BenchmarkPanel
     from hybrid_nb.notebook.widgets.chat.cell import ChatCell as ChatCell
     from hybrid_nb.notebook.widgets.costs import CostTable as CostTable
     from hybrid_nb.notebook.widgets.dashboard import Dashboard as Dashboard

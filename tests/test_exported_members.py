@@ -6,8 +6,9 @@ from hybrid_nb import errors
 
 def test_the_door() -> None:
     assert sorted(hnb.__all__) == [
-        "Arena", "ChatCell", "Comparison", "CostTable", "Dashboard", "HealthPanel", "Image", "Message",
-        "ProviderManager", "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Run", "Stream", "Tool",
+        "Arena", "BenchmarkPanel", "ChatCell", "Comparison", "CostTable", "Dashboard", "HealthPanel", "Image",
+        "Message", "ProviderManager", "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Run", "Stream",
+        "Tool",
         "ToolCall", "Usage", "__version__", "default_router", "errors",
         "load_ipython_extension", "scorers", "set_default_router", "sim",
     ]  # fmt: skip

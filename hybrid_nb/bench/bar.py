@@ -135,7 +135,7 @@ def _most(dollars: float) -> str:
 def line(now: Progress) -> str:
     """All of it in one line of text: "calls 12 of 40, 2 failed, $0.0012 of $0.034 at most, 0:20 left"."""
     if now.stage == "preparing":
-        return f"{'' if now.total is None else f'{now.total:,} '}calls, {_estimate(now)}"
+        return f"{'' if now.total is None else f'{now.total:,} '}calls, {costs(now)}"
     if now.stage not in SHOWN:
         return {"ending": "putting the run together", "done": "done"}[now.stage]
     of = "" if now.total is None else f" of {now.total:,}"
@@ -143,7 +143,8 @@ def line(now: Progress) -> str:
     return f"{SHOWN[now.stage]} {now.done:,}{of}, {told(now)}{left}"
 
 
-def _estimate(now: Progress) -> str:
+def costs(now: Progress) -> str:
+    """What it may cost: "likely $0.0012, $0.034 at most"."""
     if now.estimate_usd is None:
         return "at a cost that is not known"
     likely = "" if now.likely_usd is None else f"likely {_most(now.likely_usd)}, "

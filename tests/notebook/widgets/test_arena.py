@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 from collections import Counter
 
@@ -270,7 +271,7 @@ def test_what_a_page_wants(make_arena):
     arena = make_arena()
     assert page(arena)["phase"] == "ready"
     assert "6 answers" not in page(arena)["told"]
-    assert "18 answers in all at most" in page(arena)["told"]
+    assert re.search(r"18 answers in all at most \(likely \$[\d.]+, \$[\d.]+ at most\)\.", page(arena)["told"])
     wish(arena, "next")
     until(lambda: page(arena)["phase"] == "open")
     number = page(arena)["number"]
@@ -480,6 +481,13 @@ def test_models_that_cannot_be_compared(router, models, told):
     with pytest.raises(OptionValueError, match=told):
         hnb.Arena(router, models, SUMS)
     assert feed_of(router).readers == readers
+
+
+def test_options_that_no_call_has_are_refused_at_once(router):
+    with pytest.raises(TypeError, match="temprature"):
+        hnb.Arena(router, MODELS, SUMS, temprature=1)
+    with pytest.raises(OptionValueError, match="an arena compares several"):
+        hnb.Arena(router, MODELS, SUMS, model=MODELS[0])
 
 
 def test_without_models_the_first_of_each_provider(router):

@@ -7,14 +7,16 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from hybrid_nb.bench import bar
 from hybrid_nb.bench.data import items_of
 from hybrid_nb.bench.preference import Preference
 from hybrid_nb.core.config import nearest
-from hybrid_nb.core.inputs import OptionValueError
+from hybrid_nb.core.inputs import OptionValueError, make_request
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook.widgets.arena import matches, page, saved
 from hybrid_nb.notebook.widgets.arena.control import FAILURE_COLUMNS, Contest, Vote
 from hybrid_nb.notebook.widgets.arena.kept import Votes
+from hybrid_nb.notebook.widgets.benchmark.wanted import Wanted, look
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
 from hybrid_nb.router import Router
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FRONT_ENDS = ("anywidget", "core")
+ESTIMATED = 2000  # answers of which the cost is told before the start
 
 
 class Pair(NamedTuple):
@@ -77,6 +80,9 @@ class Arena(Panel):
             late(package, "lab")
         if goal is not None and goal < 1:
             raise OptionValueError(f"goal must be 1 or more, not {goal}")
+        if "model" in options:
+            raise OptionValueError("an arena compares several: models=['a/m', 'b/n']")
+        make_request("?", **options)  # says which option is wrong
         items, kept = [] if prompts is None else items_of(prompts), Votes(save)
         self._made: dict[str, Any] = {"items": items, "votes": kept, "rater": rater, "goal": goal, "seed": seed}
         self._models, self._frontend, self._options = models, frontend, options
@@ -90,6 +96,7 @@ class Arena(Panel):
         """The front end, connected to the contest behind it."""
         models = compared(self.router, self._models)
         self.contest = Contest(models, ask=self._ask, changed=self._tell, **self._made)
+        self.contest.estimate = self._estimate()
         self._view = front_end(self._frontend)
         self._view.connect(self.guarded(self._hear))
         self._view.tell(page.page(self.contest))
@@ -97,6 +104,15 @@ class Arena(Panel):
 
     def _ask(self, model: str, prompt: Any) -> Any:
         return self.router.stream(prompt, **{**self._options, "model": model})
+
+    def _estimate(self) -> str:
+        """What every model's answer to every prompt costs; "" where that takes long to find out, or is not known."""
+        items = self._made["items"]
+        if not items or len(items) * len(self.contest.models) > ESTIMATED:
+            return ""
+        wanted = Wanted(items, self.contest.models, settings=self._options).without("max_cost")  # of each call here
+        size = look(self.router, wanted).size
+        return "" if size is None or size.estimate_usd is None else bar.costs(size)
 
     def _tell(self) -> None:
         """Something differs: show it; a ranking is worked out aside, as the first one loads scipy."""

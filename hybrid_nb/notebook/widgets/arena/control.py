@@ -65,6 +65,7 @@ class Contest:
         self.failures: list[tuple[Any, ...]] = []
         self.left_out: set[str] = set()  # models that failed too often
         self.problem = ""  # why it is halted
+        self.estimate = ""  # what all answers may cost, in words
         self._ask, self._changed, self._wall = ask, changed, wall
         self._seed = seed
         self._ahead: Bout | None = None

@@ -107,7 +107,8 @@ def ready(contest: Contest) -> str:
     if not contest.items:
         return "Write a prompt to begin."
     most = min(len(contest.models) * len(contest.items), 2 * contest.total)
-    return f"Start asks for two answers and one pair ahead, {most} answers in all at most."
+    cost = f" ({contest.estimate})" if contest.estimate else ""
+    return f"Start asks for two answers and one pair ahead, {most} answers in all at most{cost}."
 
 
 # --- the ranking --------------------------------------------------------------------------------------------

@@ -51,12 +51,14 @@ SHEET = f"""
 
 
 class Line(VBox):
-    """One field. `value` is what stands in it: a text, or what was chosen."""
+    """One field. `value` is what stands in it: a text, or what was chosen. `made`: its input, where that is special."""
 
-    def __init__(self, field: Field, options: Iterable[str] = (), wide: bool = False) -> None:
+    def __init__(
+        self, field: Field, options: Iterable[str] = (), wide: bool = False, made: Widget | None = None
+    ) -> None:
         self.field = field
         self._showing = False
-        self.input = _input(field, options)
+        self.input = _input(field, options) if made is None else made
         self._told = HTML()
         self._told.layout.display = "none"
         help_ = HTML(f'<div class="hnb-help">{escape(field.help)}</div>') if field.help else None

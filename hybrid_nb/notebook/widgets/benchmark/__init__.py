@@ -1,0 +1,1 @@
+"""BenchmarkPanel: a benchmark from a form, with its estimate, progress, and result."""

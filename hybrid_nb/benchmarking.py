@@ -12,24 +12,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench import arrivals, bar, scoring
-from hybrid_nb.bench.caller import Caller
-from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.described import head, told, versions
-from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
-from hybrid_nb.bench.journal import NAME, Journal, Past
-from hybrid_nb.bench.load import Load, Work
-from hybrid_nb.bench.order import Task, measured, warmup
-from hybrid_nb.bench.outcome import shown
-from hybrid_nb.bench.pricing import NOTHING, Estimate
-from hybrid_nb.bench.progress import Counts
-from hybrid_nb.bench.protocol import AnyScorer
-from hybrid_nb.bench.rating import Rating
+from hybrid_nb.bench.grading import scoring
+from hybrid_nb.bench.grading.protocol import AnyScorer
+from hybrid_nb.bench.grading.rating import Rating
 from hybrid_nb.bench.records import Call, Item
 from hybrid_nb.bench.results import Info, Run
-from hybrid_nb.bench.spec import Spec, checked
-from hybrid_nb.bench.spending import Purse
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic import arrivals, bar
+from hybrid_nb.bench.traffic.caller import Caller
+from hybrid_nb.bench.traffic.data import items_of
+from hybrid_nb.bench.traffic.described import head, told, versions
+from hybrid_nb.bench.traffic.job import Bench, Job, Keeping, utc_now
+from hybrid_nb.bench.traffic.journal import NAME, Journal, Past
+from hybrid_nb.bench.traffic.load import Load, Work
+from hybrid_nb.bench.traffic.order import Task, measured, warmup
+from hybrid_nb.bench.traffic.outcome import shown
+from hybrid_nb.bench.traffic.pricing import NOTHING, Estimate
+from hybrid_nb.bench.traffic.progress import Counts
+from hybrid_nb.bench.traffic.spec import Spec, checked
+from hybrid_nb.bench.traffic.spending import Purse
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.late import late

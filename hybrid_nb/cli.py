@@ -199,7 +199,7 @@ def load(
 
     Prompts are of DATA (.jsonl, .csv or .parquet with a column "input"), or one --prompt again and again.
     """
-    from hybrid_nb.bench.data import items_of
+    from hybrid_nb.bench.traffic.data import items_of
     from hybrid_nb.router import Router, check_providers
 
     if data is None and prompt is None:

@@ -51,8 +51,8 @@ from hybrid_nb.views import Views
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybrid_nb.bench.job import Job
     from hybrid_nb.bench.results import Run
+    from hybrid_nb.bench.traffic.job import Job
 
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
 Clock = Callable[[], float]

@@ -114,16 +114,16 @@ class Run(Drawn):
         Raises:
             OptionValueError: before anything is spent: a target is missing, a judge has no router, ...
         """
-        from hybrid_nb.bench.rescoring import rescored
+        from hybrid_nb.bench.grading.rescoring import rescored
 
         return rescored(self, scorers, data, router, allow_code, progress)
 
     def judge_report(self, confidence: float = 0.95) -> pd.DataFrame:
         """How far the run's judges can be trusted, one row a judge: do both orders agree, does the longer answer win.
 
-        See hybrid_nb.bench.judge.judge_report for the columns.
+        See hybrid_nb.bench.grading.judge.judge_report for the columns.
         """
-        from hybrid_nb.bench.judge import judge_report
+        from hybrid_nb.bench.grading.judge import judge_report
 
         return judge_report(self.votes, self.calls, self.scores, confidence=confidence)
 

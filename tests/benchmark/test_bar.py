@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tqdm.std import tqdm
 
-from hybrid_nb.bench import bar
-from hybrid_nb.bench.progress import Counts, Progress
 from hybrid_nb.bench.records import Call
+from hybrid_nb.bench.traffic import bar
+from hybrid_nb.bench.traffic.progress import Counts, Progress
 from hybrid_nb.notebook import progressing
 
 BEGIN = Progress(total=40, estimate_usd=0.034, likely_usd=0.01)

@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid_nb.bench.progress import Progress
-from hybrid_nb.bench.protocol import Context, Scorer
+from hybrid_nb.bench.grading.protocol import Context, Scorer
 from hybrid_nb.bench.records import Sample, Score
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet
 from tests.conftest import MakeRouter, model_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from hybrid_nb.bench.described import _plain, fingerprint, versions
 from hybrid_nb.bench.records import Item
+from hybrid_nb.bench.traffic.described import _plain, fingerprint, versions
 
 
 class City(BaseModel):

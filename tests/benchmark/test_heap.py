@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hybrid_nb.bench import heap
+from hybrid_nb.bench.traffic import heap
 
 
 class Loop:

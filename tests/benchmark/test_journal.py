@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from hybrid_nb.bench.job import Keeping
-from hybrid_nb.bench.journal import NAME, Journal
-from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.records import Call, Score
 from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.traffic.job import Keeping
+from hybrid_nb.bench.traffic.journal import NAME, Journal
+from hybrid_nb.bench.traffic.progress import Counts
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet

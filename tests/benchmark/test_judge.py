@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.judge import judge_report
-from hybrid_nb.bench.protocol import Context, PairScorer, Scorer
+from hybrid_nb.bench.grading.judge import judge_report
+from hybrid_nb.bench.grading.protocol import Context, PairScorer, Scorer
+from hybrid_nb.bench.grading.scoring import notes, prepared, score_calls
+from hybrid_nb.bench.grading.verdicts import Orders, asked, filled, last_verdict, number, quoted, read_orders, reason
 from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call
 from hybrid_nb.bench.results import Info, Run, frame
-from hybrid_nb.bench.scoring import notes, prepared, score_calls
-from hybrid_nb.bench.verdicts import Orders, asked, filled, last_verdict, number, quoted, read_orders, reason
 from hybrid_nb.core.errors import RateLimitError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.core.models import families

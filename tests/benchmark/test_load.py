@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hybrid_nb.bench.arrivals import Extent, sweep
-from hybrid_nb.bench.lag import invalid, spread
-from hybrid_nb.bench.load import Load, Work
-from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call, Item
-from hybrid_nb.bench.spending import Purse
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic.arrivals import Extent, sweep
+from hybrid_nb.bench.traffic.lag import invalid, spread
+from hybrid_nb.bench.traffic.load import Load, Work
+from hybrid_nb.bench.traffic.order import Task
+from hybrid_nb.bench.traffic.spending import Purse
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.errors import (
     BudgetExceededError,
     InferenceError,

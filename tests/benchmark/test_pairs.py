@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.power import TTestPower
 
-from hybrid_nb.bench.power import (
+from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.statistics.power import (
     detectable_mean,
     detectable_share,
     power_of_mean,
@@ -17,7 +18,6 @@ from hybrid_nb.bench.power import (
     samples_for_mean,
     samples_for_share,
 )
-from hybrid_nb.bench.results import Run
 from hybrid_nb.core.inputs import OptionValueError
 from tests.benchmark.made import Truth, made_run
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from hybrid_nb.bench.drawing.timeline import chosen
 from hybrid_nb.bench.results import Info, Run
-from hybrid_nb.bench.timeline import chosen
 from hybrid_nb.charts.chart import Grid, Line, Points, Spans, values
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from tests.benchmark.made import Truth, made_run

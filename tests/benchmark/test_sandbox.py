@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.sandbox import Limits, Outcome, run_tests
+from hybrid_nb.bench.grading.sandbox import Limits, Outcome, run_tests
+from hybrid_nb.bench.grading.scoring import prepared
 from hybrid_nb.bench.scorers.code import code_of
-from hybrid_nb.bench.scoring import prepared
 from hybrid_nb.core.inputs import OptionValueError
 
 scorers = hnb.scorers

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.numbers import answer, numbers
+from hybrid_nb.bench.grading.numbers import answer, numbers
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 
 scorers = hnb.scorers

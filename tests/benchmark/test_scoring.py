@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.protocol import Context, PairScorer, Scorer, Vote
+from hybrid_nb.bench.grading.protocol import Context, PairScorer, Scorer, Vote
+from hybrid_nb.bench.grading.scoring import notes, pairs_of, prepared, score_calls
 from hybrid_nb.bench.records import Call
-from hybrid_nb.bench.scoring import notes, pairs_of, prepared, score_calls
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.core.types import Reply
 

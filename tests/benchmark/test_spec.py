@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid_nb.bench.spec import checked
+from hybrid_nb.bench.traffic.spec import checked
 
 
 def test_what_is_no_setting_is_an_option_of_the_calls() -> None:

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from hybrid_nb.bench import wording
 from hybrid_nb.bench.records import Call
 from hybrid_nb.bench.results import Info, Run
+from hybrid_nb.bench.statistics import wording
 from tests.benchmark.made import Truth, made_run
 
 EVIL = '<img src=x onerror=alert(1)>|"m_1*'

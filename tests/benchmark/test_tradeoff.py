@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_nb.bench.tradeoff import hull, hull_area
+from hybrid_nb.bench.statistics.tradeoff import hull, hull_area
 from tests.benchmark.made import Truth, made_run
 
 POINTS = st.lists(st.tuples(st.integers(1, 50).map(float), st.integers(0, 100).map(float)), min_size=1, max_size=8)

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hybrid_nb.bench.numbers import last_boxed
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.numbers import last_boxed
+from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.targets import plain, shown
 from hybrid_nb.bench.records import Item, Sample, Score
 from hybrid_nb.bench.scorers.texts import Normal, contains
-from hybrid_nb.bench.targets import plain, shown
 from hybrid_nb.core.inputs import OptionValueError
 
 LETTERS = "ABCDEFGHIJ"

@@ -10,7 +10,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.protocol import Scorer
 from hybrid_nb.bench.records import Sample, Score
 from hybrid_nb.core.inputs import OptionTypeError
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid_nb.bench.protocol import Context, PairScorer, Vote
+from hybrid_nb.bench.grading.protocol import Context, PairScorer, Vote
+from hybrid_nb.bench.grading.targets import shown
+from hybrid_nb.bench.grading.verdicts import Orders, asked, last_verdict, option, quoted, reason
 from hybrid_nb.bench.records import Sample
 from hybrid_nb.bench.scorers.chair import CARE, RUBRIC, Chair, chair, failed, positive
-from hybrid_nb.bench.targets import shown
-from hybrid_nb.bench.verdicts import Orders, asked, last_verdict, option, quoted, reason
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import OptionValueError
 

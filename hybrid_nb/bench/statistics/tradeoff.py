@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.summary import summary
-from hybrid_nb.bench.values import scorer_name
-from hybrid_nb.bench.wording import known
+from hybrid_nb.bench.statistics.summary import summary
+from hybrid_nb.bench.statistics.values import scorer_name
+from hybrid_nb.bench.statistics.wording import known
 from hybrid_nb.core.late import late
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ def _loss(flat: Array, points: Array, centres: Array) -> tuple[float, Array]:
 def bootstrap(
     first: Array, second: Array, gain: Array, clusters: Array, count: int, resamples: int, rng: np.random.Generator
 ) -> Array:
-    """Abilities of resamples of the clusters, of shape (resamples, models); see hybrid_nb.bench.preference.
+    """Abilities of resamples of the clusters, of shape (resamples, models); see hybrid_nb.bench.statistics.preference.
 
     `gain` is 1 where the first won, 0 where the second did, one half for a tie; `clusters` are numbers from 0 on.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_nb.bench.stats import FEW, MANY, Floats, bootstrap_t, distribution
+from hybrid_nb.bench.statistics.intervals import FEW, MANY, Floats, bootstrap_t, distribution
 
 EXACT = 12  # differences: up to 2 ** EXACT sign patterns are counted, beyond that drawn
 DRAWS = 9999

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.page_rows import Table, answers, failures, pairs, settings, skipped
-from hybrid_nb.bench.page_style import SHEET
-from hybrid_nb.bench.plots import chart
-from hybrid_nb.bench.values import scorers
+from hybrid_nb.bench.drawing.page_rows import Table, answers, failures, pairs, settings, skipped
+from hybrid_nb.bench.drawing.page_style import SHEET
+from hybrid_nb.bench.drawing.plots import chart
+from hybrid_nb.bench.statistics.values import scorers
 from hybrid_nb.charts.chart import Chart
 from hybrid_nb.core.inputs import OptionValueError
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from hybrid_nb.bench import heap, outcome
-from hybrid_nb.bench.arrivals import Slot
-from hybrid_nb.bench.lag import Lag
-from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call
-from hybrid_nb.bench.spending import NOTHING, Paid
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic import heap, outcome
+from hybrid_nb.bench.traffic.arrivals import Slot
+from hybrid_nb.bench.traffic.lag import Lag
+from hybrid_nb.bench.traffic.order import Task
+from hybrid_nb.bench.traffic.spending import NOTHING, Paid
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.errors import BudgetExceededError
 from hybrid_nb.core.tracing import Trace, traced
 from hybrid_nb.core.types import Reply

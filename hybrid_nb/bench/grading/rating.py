@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
-from hybrid_nb.bench.outcome import paid_for
-from hybrid_nb.bench.protocol import Ask, Context, PairScorer, Tally, Vote
+from hybrid_nb.bench.grading.protocol import Ask, Context, PairScorer, Tally, Vote
+from hybrid_nb.bench.grading.scoring import AnyScorer, score_calls
 from hybrid_nb.bench.records import Call, Item, Score
-from hybrid_nb.bench.scoring import AnyScorer, score_calls
-from hybrid_nb.bench.spending import NOTHING, Paid
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic.outcome import paid_for
+from hybrid_nb.bench.traffic.spending import NOTHING, Paid
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.errors import BudgetExceededError, HybridNbError
 from hybrid_nb.core.types import Reply
 

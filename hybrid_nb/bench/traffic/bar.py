@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from hybrid_nb.bench.job import Bench, Job
-from hybrid_nb.bench.progress import Progress
 from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.traffic.job import Bench, Job
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.types import money
 from hybrid_nb.portal import SLICE, portal
 

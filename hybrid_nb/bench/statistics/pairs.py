@@ -5,16 +5,22 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hybrid_nb.bench.significance import (
+from hybrid_nb.bench.statistics.intervals import Floats, is_binary
+from hybrid_nb.bench.statistics.significance import (
     difference_interval,
     holm,
     paired_share_interval,
     permutation_test,
     sign_test,
 )
-from hybrid_nb.bench.stats import Floats, is_binary
-from hybrid_nb.bench.values import check_confidence, measure_name, measured_values, scorers, smaller_is_better
-from hybrid_nb.bench.wording import Unit, chance
+from hybrid_nb.bench.statistics.values import (
+    check_confidence,
+    measure_name,
+    measured_values,
+    scorers,
+    smaller_is_better,
+)
+from hybrid_nb.bench.statistics.wording import Unit, chance
 from hybrid_nb.core.late import late
 
 if TYPE_CHECKING:

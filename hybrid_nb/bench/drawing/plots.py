@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench import timeline
-from hybrid_nb.bench.values import numbers, scorer_name
+from hybrid_nb.bench.drawing import timeline
+from hybrid_nb.bench.statistics.values import numbers, scorer_name
 from hybrid_nb.charts.chart import Axis, Chart, Grid, Line, Mark, Points, Rule, known, named, number, spread, values
 from hybrid_nb.charts.look import written
 from hybrid_nb.core.config import nearest

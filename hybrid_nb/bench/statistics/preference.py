@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hybrid_nb.bench import bradley_terry
-from hybrid_nb.bench.bradley_terry import POINTS, tally
+from hybrid_nb.bench.statistics import bradley_terry
+from hybrid_nb.bench.statistics.bradley_terry import POINTS, tally
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.notes import count, notes
-from hybrid_nb.bench.summary import summary
-from hybrid_nb.bench.system import Limits, limits_of
-from hybrid_nb.bench.values import scored, scorers
-from hybrid_nb.bench.wording import UNKNOWN, Unit, dollars, known, percent, seconds
+from hybrid_nb.bench.statistics.notes import count, notes
+from hybrid_nb.bench.statistics.summary import summary
+from hybrid_nb.bench.statistics.system import Limits, limits_of
+from hybrid_nb.bench.statistics.values import scored, scorers
+from hybrid_nb.bench.statistics.wording import UNKNOWN, Unit, dollars, known, percent, seconds
 from hybrid_nb.core.types import NO_MATHS
 
 if TYPE_CHECKING:

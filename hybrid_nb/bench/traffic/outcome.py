@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call, Status
-from hybrid_nb.bench.spending import NOTHING, Paid
+from hybrid_nb.bench.traffic.order import Task
+from hybrid_nb.bench.traffic.spending import NOTHING, Paid
 from hybrid_nb.core.errors import InferenceError, ProviderTimeoutError, StreamInterruptedError
 from hybrid_nb.core.tracing import Trace
 from hybrid_nb.core.types import Attempt, Reply, Route, Target, Usage

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from hybrid_nb.bench.journal import Journal
-from hybrid_nb.bench.lag import delays, invalid, spread
-from hybrid_nb.bench.load import Load
-from hybrid_nb.bench.progress import Counts, Progress, Stage
-from hybrid_nb.bench.protocol import Vote
-from hybrid_nb.bench.rating import Rating
+from hybrid_nb.bench.grading.protocol import Vote
+from hybrid_nb.bench.grading.rating import Rating
 from hybrid_nb.bench.records import Call, Score
 from hybrid_nb.bench.results import Info, Run
+from hybrid_nb.bench.traffic.journal import Journal
+from hybrid_nb.bench.traffic.lag import delays, invalid, spread
+from hybrid_nb.bench.traffic.load import Load
+from hybrid_nb.bench.traffic.progress import Counts, Progress, Stage
 from hybrid_nb.portal import SLICE, portal
 
 

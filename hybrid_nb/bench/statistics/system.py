@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hybrid_nb.bench.records import MEASURE_COLUMNS
-from hybrid_nb.bench.values import LARGER_IS_BETTER, numbers
+from hybrid_nb.bench.statistics.values import LARGER_IS_BETTER, numbers
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.percentiles import percentile
-from hybrid_nb.bench.stats import mean_interval
-from hybrid_nb.bench.system import Limits, Window, goodput, limits_of, window, windows
-from hybrid_nb.bench.values import check_confidence, numbers, scored, scorers
+from hybrid_nb.bench.statistics.intervals import mean_interval
+from hybrid_nb.bench.statistics.percentiles import percentile
+from hybrid_nb.bench.statistics.system import Limits, Window, goodput, limits_of, window, windows
+from hybrid_nb.bench.statistics.values import check_confidence, numbers, scored, scorers
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from hybrid_nb.bench.caller import Caller
-from hybrid_nb.bench.outcome import shown
 from hybrid_nb.bench.records import Item
-from hybrid_nb.bench.spec import Spec
+from hybrid_nb.bench.traffic.caller import Caller
+from hybrid_nb.bench.traffic.outcome import shown
+from hybrid_nb.bench.traffic.spec import Spec
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PACKAGES = ("aiohttp", "orjson", "pandas", "scipy")

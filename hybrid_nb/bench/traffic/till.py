@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
-from hybrid_nb.bench.spending import Leave, Paid, Purse
+from hybrid_nb.bench.traffic.spending import Leave, Paid, Purse
 
 
 class Till:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hybrid_nb.bench.verdicts import Orders, read_orders, read_rater
+from hybrid_nb.bench.grading.verdicts import Orders, read_orders, read_rater
 from hybrid_nb.core.late import late
 from hybrid_nb.core.models import families
 

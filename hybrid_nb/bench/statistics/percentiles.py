@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hybrid_nb.bench.stats import Floats, distribution
+from hybrid_nb.bench.statistics.intervals import Floats, distribution
 
 
 class Percentile(NamedTuple):

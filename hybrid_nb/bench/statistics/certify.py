@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid_nb.bench.percentiles import allowed_over, certified_bound, needed
-from hybrid_nb.bench.stats import Floats, distribution
-from hybrid_nb.bench.values import LARGER_IS_BETTER, check_confidence, measure_name, numbers, scorers
-from hybrid_nb.bench.wording import Unit
+from hybrid_nb.bench.statistics.intervals import Floats, distribution
+from hybrid_nb.bench.statistics.percentiles import allowed_over, certified_bound, needed
+from hybrid_nb.bench.statistics.values import LARGER_IS_BETTER, check_confidence, measure_name, numbers, scorers
+from hybrid_nb.bench.statistics.wording import Unit
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from hybrid_nb.bench.pairs import paired, pairs, unit_of
-from hybrid_nb.bench.power import power
-from hybrid_nb.bench.summary import summary
-from hybrid_nb.bench.values import scorers
-from hybrid_nb.bench.wording import known, percent
+from hybrid_nb.bench.statistics.pairs import paired, pairs, unit_of
+from hybrid_nb.bench.statistics.power import power
+from hybrid_nb.bench.statistics.summary import summary
+from hybrid_nb.bench.statistics.values import scorers
+from hybrid_nb.bench.statistics.wording import known, percent
 
 if TYPE_CHECKING:
     import pandas as pd

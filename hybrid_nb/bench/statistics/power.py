@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid_nb.bench.pairs import Pair, pairs, unit_of
-from hybrid_nb.bench.stats import distribution
-from hybrid_nb.bench.values import check_confidence, measure_name
-from hybrid_nb.bench.wording import Unit
+from hybrid_nb.bench.statistics.intervals import distribution
+from hybrid_nb.bench.statistics.pairs import Pair, pairs, unit_of
+from hybrid_nb.bench.statistics.values import check_confidence, measure_name
+from hybrid_nb.bench.statistics.wording import Unit
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from dataclasses import replace
 from typing import Any
 
-from hybrid_nb.bench.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
+from hybrid_nb.bench.grading.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
 from hybrid_nb.bench.records import VOTE_COLUMNS, Call, Item, Sample, Score
 from hybrid_nb.bench.scorers.named import prepared
 

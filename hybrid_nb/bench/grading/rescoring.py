@@ -12,14 +12,14 @@ from dataclasses import fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hybrid_nb.bench.bar import Shower, shower
-from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.progress import Progress
-from hybrid_nb.bench.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
+from hybrid_nb.bench.grading.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
+from hybrid_nb.bench.grading.scoring import notes, prepared, score_calls
+from hybrid_nb.bench.grading.targets import untext
 from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call, Item, Score
 from hybrid_nb.bench.results import Info, Run, frame
-from hybrid_nb.bench.scoring import notes, prepared, score_calls
-from hybrid_nb.bench.targets import untext
+from hybrid_nb.bench.traffic.bar import Shower, shower
+from hybrid_nb.bench.traffic.data import items_of
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply

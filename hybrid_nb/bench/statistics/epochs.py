@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hybrid_nb.bench.stats import mean_interval
-from hybrid_nb.bench.values import check_confidence, scored, scorer_name
+from hybrid_nb.bench.statistics.intervals import mean_interval
+from hybrid_nb.bench.statistics.values import check_confidence, scored, scorer_name
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 

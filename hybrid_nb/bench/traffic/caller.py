@@ -9,10 +9,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from hybrid_nb.bench.order import Task
-from hybrid_nb.bench.pricing import NOTHING, SAFE_CAP, Estimate, Pricing
 from hybrid_nb.bench.records import Item
-from hybrid_nb.bench.spec import Spec
+from hybrid_nb.bench.traffic.order import Task
+from hybrid_nb.bench.traffic.pricing import NOTHING, SAFE_CAP, Estimate, Pricing
+from hybrid_nb.bench.traffic.spec import Spec
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ModelNotFoundError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, make_request, to_messages

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hybrid_nb.bench.values import scorers
-from hybrid_nb.bench.wording import Unit
+from hybrid_nb.bench.statistics.values import scorers
+from hybrid_nb.bench.statistics.wording import Unit
 from hybrid_nb.charts.chart import known, number, values
 from hybrid_nb.charts.look import written
 

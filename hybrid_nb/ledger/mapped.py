@@ -128,7 +128,7 @@ class Mapped:
             marks = ",".join("?" * len(part))
             query = (
                 "SELECT key, text, provider, model, cost_usd FROM mapped "
-                f"WHERE job = ? AND time >= ? AND key IN ({marks})"
+                f"WHERE job = ? AND +time >= ? AND key IN ({marks})"  # +: not by the index of times
             )
             for found in self._ledger.rows(query, (job, since, *part)):
                 yield Kept(bytes(found[0]), bytes(found[1]).decode("utf-8", "surrogatepass"), *found[2:])

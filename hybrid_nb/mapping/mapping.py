@@ -103,7 +103,7 @@ def map_frame(
     check_clash(columns, frame.columns)
     job = job_of(router, output, model, options)
     found = source(frame, prompt)
-    work = read(found, job)
+    work = read(progress.reading(found, len(frame), way.shown), job)
     table = before(router, job, work, way.since)
     run(router, job, found, table, way, partial(asker or ask, router, job, found, way))
     return beside(frame, columns, table)

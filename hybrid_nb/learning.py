@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from hybrid_nb.core.types import Attempt, Request, Target
-from hybrid_nb.engine.evidence import Batch, Evidence, one_call, one_score
+from hybrid_nb.engine.batch import Batch, one_call, one_score
+from hybrid_nb.engine.evidence import Evidence
 from hybrid_nb.engine.standing import DAY, View
 from hybrid_nb.ledger.entries import PICO
 from hybrid_nb.ledger.evidence import Evidences, Row

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from hybrid_nb.core.errors import ConfigError
-from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
+from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, to_messages
+from hybrid_nb.engine.assemble import estimate_input
 from hybrid_nb.router import Router
 from tests.benchmark.made import Truth, made_run
 
@@ -56,6 +57,7 @@ def test_the_cheapest_that_is_good_enough_at_the_task_is_asked(taught):
     assert (prose.provider, maths.provider) == ("gemini", "openai")
     assert prose.route.reason.startswith("cheapest of 2 that meet quality >= 0.80: 0.9")
     assert "cluster task 'prose'" in prose.route.reason
+    assert prose.footer().endswith("cheapest of 2 that meet quality >= 0.80")  # the numbers are in the route
     assert maths.route.reason.startswith("cheapest of 1 that meet quality >= 0.80: 0.9")
     assert taught.calls()["route_reason"][0] == prose.route.reason
 
@@ -259,6 +261,8 @@ def test_what_exploring_costs_over_the_usual_is_counted_and_held_in_the_ledger(f
     assert all(reply.provider == "openai" for reply in tried)
     extra = sum(float(reply.cost) for reply in tried)
     assert 0.5 * extra < spent(router) <= 0.0002
+    usual = (estimate_input(to_messages("Tell me of the sea.")) * 0.1 + 30 * 0.2) / 1e6
+    assert spent(router) == pytest.approx(extra - len(tried) * usual, rel=0.02)  # what it did cost, not as estimated
     other = make_router(two(fleet), strategy="measured", explore=1.0, explore_usd=0.0002)
     assert not other.chat("Tell me of the sea.", min_quality=0.9, max_tokens=30).route.reason.startswith("explored")
 

@@ -14,8 +14,8 @@ import orjson
 from hybrid_nb.core.config import nearest
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.types import Target
+from hybrid_nb.engine.batch import Batch
 from hybrid_nb.engine.bounds import bucket
-from hybrid_nb.engine.evidence import Batch
 
 if TYPE_CHECKING:
     from hybrid_nb.bench.results import Run

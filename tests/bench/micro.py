@@ -99,9 +99,10 @@ def planning(folder: str, seconds: float) -> dict[str, float]:
 def measured(catalogue: Any) -> Callable[[], object]:
     """plan() by evidence that is known of every target, with two needs."""
     from hybrid_nb.core.inputs import make_request
+    from hybrid_nb.engine.batch import Batch
     from hybrid_nb.engine.bounds import bucket
     from hybrid_nb.engine.catalogue import Catalogue
-    from hybrid_nb.engine.evidence import Batch, Evidence
+    from hybrid_nb.engine.evidence import Evidence
     from hybrid_nb.engine.facts import Facts
     from hybrid_nb.engine.plan import plan
     from hybrid_nb.engine.standing import View

@@ -28,8 +28,9 @@ from typing import NamedTuple
 from hybrid_nb.core.inputs import make_request
 from hybrid_nb.core.provider import Endpoint, Price, Provider
 from hybrid_nb.core.types import ModelInfo, Request, Target
+from hybrid_nb.engine.batch import Batch, one_call, one_score
 from hybrid_nb.engine.bounds import Z, bucket
-from hybrid_nb.engine.evidence import Batch, Evidence, one_call, one_score
+from hybrid_nb.engine.evidence import Evidence
 from hybrid_nb.engine.facts import Facts
 from hybrid_nb.engine.plan import Catalogue, plan
 from hybrid_nb.engine.standing import DAY, View

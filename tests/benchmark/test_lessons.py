@@ -10,8 +10,8 @@ from hybrid_nb.bench import lessons
 from hybrid_nb.bench.records import Call, Score
 from hybrid_nb.bench.results import Info, Run
 from hybrid_nb.core.types import Target
+from hybrid_nb.engine.batch import Batch
 from hybrid_nb.engine.bounds import bucket
-from hybrid_nb.engine.evidence import Batch
 from tests.benchmark.made import Truth, made_run
 
 A, B = Target("a", "m"), Target("b", "m")

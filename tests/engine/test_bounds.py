@@ -58,6 +58,15 @@ def ordered(times: list[float]) -> list[tuple[int, float]]:
     return sorted(((number, float(numbers.count(number))) for number in set(numbers)), reverse=True)
 
 
+@given(st.floats(1, 1990), st.floats(0, 10))
+def test_a_share_that_is_certified_stays_so_with_more_samples(n: float, more: float) -> None:
+    few, later = bounds.allowed(n), bounds.allowed(n + more)
+    if few is not None:
+        assert later is not None
+        assert later / (n + more) >= few / n - 1e-12
+    assert bounds.needed(n + more) / (n + more) <= bounds.needed(n) / n + 1e-12
+
+
 TIMES = st.lists(st.floats(0.01, 20), min_size=1, max_size=300)
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_nb.core.types import Target
+from hybrid_nb.engine.batch import Batch, one_call, one_score
 from hybrid_nb.engine.bounds import bucket
-from hybrid_nb.engine.evidence import Batch, Evidence, one_call, one_score
+from hybrid_nb.engine.evidence import Evidence
 from hybrid_nb.engine.standing import DAY, Measured
 
 A, B = Target("a", "m"), Target("b", "m")

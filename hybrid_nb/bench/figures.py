@@ -55,8 +55,8 @@ class Figures:
         cost_per_call_usd with _low and _high, cost_per_1000_usd, cost_per_right_usd (by the first scorer; a graded
         answer counts by its part). For each scorer score_NAME, _low, _high, _n (scored calls, failed ones too under
         failures="wrong"), _unscored (answered, but the scorer could not tell) and _method (what each is, is told by
-        hybrid_nb.bench.statistics.intervals). For ttft_any_s, ttft_answer_s and latency_s of answered calls _p50 and _p95 with _low and
-        _high, _p90, _p99; the medians tpot_s_p50, chunk_gap_s_p50, tokens_per_s_p50, queue_s_p50 and
+        hybrid_nb.bench.statistics.intervals). For ttft_any_s, ttft_answer_s and latency_s of answered calls _p50 and
+        _p95 with _low and _high, _p90, _p99; the medians tpot_s_p50, chunk_gap_s_p50, tokens_per_s_p50, queue_s_p50 and
         token_discrepancy_p50. goodput_rps: calls a second that were answered within all `limits`, such as
         {"ttft_any_s": 1.0, "latency_s": 5}, over the run's (or the stage's) window.
         """

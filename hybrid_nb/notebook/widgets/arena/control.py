@@ -70,7 +70,7 @@ class Contest:
         self._seed = seed
         self._ahead: Bout | None = None
         self._wishes: list[Item] = []  # own prompts that wait
-        self._aside: set[Key] = set()  # skipped or failed
+        self._aside: set[Key] = set()  # skipped
         self._strikes: Counter[str] = Counter()
         self._answers: dict[tuple[str, str], Answer] = {}  # by prompt and model: each is asked for once
         self._number = len(votes.rows)
@@ -130,7 +130,6 @@ class Contest:
 
     def _forgive(self) -> None:
         """Try again what failed."""
-        self._aside -= self._broken()
         self._answers = {key: answer for key, answer in self._answers.items() if answer.error is None}
         self.left_out.clear()
         self._strikes.clear()
@@ -225,7 +224,6 @@ class Contest:
         elif any(isinstance(error, ConfigError) for error in errors):
             self._halt("the router cannot ask; arena.failures says why")
         else:
-            self._aside.add(bout.match.key)
             self.bout = self._take()
             self._go()
 

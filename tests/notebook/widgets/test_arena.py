@@ -19,7 +19,8 @@ from hybrid_nb.core.errors import ConfigError, ServiceUnavailableError
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.notebook.feed import feed_of
 from hybrid_nb.notebook.widgets.arena import matches
-from hybrid_nb.notebook.widgets.arena.control import STRIKES, Contest
+from hybrid_nb.notebook.widgets.arena.answers import STRIKES
+from hybrid_nb.notebook.widgets.arena.control import Contest
 from hybrid_nb.notebook.widgets.arena.kept import Votes
 from hybrid_nb.sim import Fault
 from tests.conftest import WIRES, model_of

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from hybrid_nb.bench.statistics.preference import Preference
 from hybrid_nb.bench.traffic import bar
 from hybrid_nb.bench.traffic.data import items_of
-from hybrid_nb.core.config import nearest
 from hybrid_nb.core.inputs import OptionValueError, make_request
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook.widgets.arena import matches, page, saved
-from hybrid_nb.notebook.widgets.arena.control import FAILURE_COLUMNS, Contest, Vote
+from hybrid_nb.notebook.widgets.arena.answers import FAILURE_COLUMNS
+from hybrid_nb.notebook.widgets.arena.beginning import compared, front_end
+from hybrid_nb.notebook.widgets.arena.control import Contest, Vote
 from hybrid_nb.notebook.widgets.arena.kept import Votes
 from hybrid_nb.notebook.widgets.benchmark.wanted import Wanted, look
 from hybrid_nb.notebook.widgets.panel import Panel, Saved
@@ -23,7 +24,6 @@ from hybrid_nb.router import Router
 if TYPE_CHECKING:
     import pandas as pd
 
-FRONT_ENDS = ("anywidget", "core")
 ESTIMATED = 2000  # answers of which the cost is told before the start
 
 
@@ -208,7 +208,8 @@ class Arena(Panel):
     @property
     def failures(self) -> pd.DataFrame:
         """One row an answer that did not come: time, id, prompt, model, error. It names models."""
-        table: pd.DataFrame = late("pandas", "frames").DataFrame(self.contest.failures, columns=list(FAILURE_COLUMNS))
+        rows = self.contest.answers.failures
+        table: pd.DataFrame = late("pandas", "frames").DataFrame(rows, columns=list(FAILURE_COLUMNS))
         table["time"] = late("pandas", "frames").to_datetime(table["time"], unit="s", utc=True)
         return table
 
@@ -237,35 +238,3 @@ class Arena(Panel):
 
     def __repr__(self) -> str:
         return f"Arena({page.progress(self.contest)})" if hasattr(self, "contest") else "Arena(not made)"
-
-
-def compared(router: Router, models: Sequence[str] | None) -> tuple[str, ...]:
-    """The models to compare. Raises OptionValueError for unknown, repeated or too few ones."""
-    if isinstance(models, str):
-        raise OptionValueError(f"models: a list of two or more names, not {models!r}")
-    if models is None:
-        accepted = router.plan("hi", model=None).accepted
-        models = list({c.target.provider: str(c.target) for c in reversed(accepted)}.values())[::-1]
-    names = router.model_names()
-    unknown = [name for name in models if name not in names]
-    if unknown:
-        raise OptionValueError(f"there is no model {unknown[0]!r}{nearest(unknown[0], names)}")
-    if len(set(models)) < max(2, len(models)):
-        raise OptionValueError(f"an arena needs two or more different models, not {', '.join(models) or 'none'}")
-    return tuple(models)
-
-
-def front_end(wanted: str | None) -> Any:
-    """As of the chat: by the argument or HYBRID_NB_FRONTEND; "core" where anywidget is missing."""
-    from importlib.util import find_spec
-
-    choice = wanted or os.environ.get("HYBRID_NB_FRONTEND") or "anywidget"
-    if choice not in FRONT_ENDS:
-        raise OptionValueError(f"frontend must be one of {', '.join(FRONT_ENDS)}, not {choice!r}")
-    if choice == "anywidget" and find_spec("anywidget") is not None:
-        from hybrid_nb.notebook.widgets.arena.view import ArenaView
-
-        return ArenaView()
-    from hybrid_nb.notebook.widgets.arena.core_view import CoreView
-
-    return CoreView()

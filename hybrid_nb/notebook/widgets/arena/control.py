@@ -11,22 +11,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from hybrid_nb.bench.records import Item
 from hybrid_nb.core.errors import BudgetExceededError, ConfigError
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.notebook.widgets.arena import matches
-from hybrid_nb.notebook.widgets.arena.asking import Answer, Ask, Bout
-from hybrid_nb.notebook.widgets.arena.kept import Votes
-from hybrid_nb.notebook.widgets.arena.matches import OWN, Key, Match
+from hybrid_nb.notebook.widgets.arena.answers import Answers
+from hybrid_nb.notebook.widgets.arena.asking import Ask, Bout
+from hybrid_nb.notebook.widgets.arena.kept import Votes, row_of
+from hybrid_nb.notebook.widgets.arena.matches import OWN, Key
 
 Phase = Literal["ready", "asking", "open", "voted", "resting", "over", "halted"]
 Choice = Literal["left", "right", "tie"]
 CHOICES = ("left", "right", "tie")
-STRIKES = 3  # failures of a model in a row after which it is left out
 SLICE = 0.1  # seconds between looks for an interrupt while answers are waited for
-FAILURE_COLUMNS = ("time", "id", "prompt", "model", "error")
 
 
 class Vote(NamedTuple):
@@ -62,17 +61,14 @@ class Contest:
         self.phase: Phase = "ready"
         self.bout: Bout | None = None  # the one that is shown, or waited for
         self.vote_cast: Vote | None = None
-        self.failures: list[tuple[Any, ...]] = []
-        self.left_out: set[str] = set()  # models that failed too often
+        self.answers = Answers()
         self.problem = ""  # why it is halted
         self.estimate = ""  # what all answers may cost, in words
         self._ask, self._changed, self._wall = ask, changed, wall
         self._seed = seed
         self._ahead: Bout | None = None
         self._wishes: list[Item] = []  # own prompts that wait
-        self._aside: set[Key] = set()  # skipped or failed
-        self._strikes: Counter[str] = Counter()
-        self._answers: dict[tuple[str, str], Answer] = {}  # by prompt and model: each is asked for once
+        self._aside: set[Key] = set()  # skipped
         self._number = len(votes.rows)
 
     # --- what is known ------------------------------------------------------------------------------------------
@@ -99,19 +95,10 @@ class Contest:
         """Every two models."""
         return matches.pairs(self.models)
 
-    def _counted(self, mine: bool) -> Counter[Key]:
-        found: Counter[Key] = Counter()
-        known = set(self.pairs)
-        for _, ident, _, _, one, other, winner, rater, *_ in self.votes.rows:
-            pair = frozenset((one, other))
-            if winner is not None and pair in known and (rater == self.rater or not mine):
-                found[str(ident), pair] += 1
-        return found
-
     def _mine(self) -> Counter[Key]:
         """This rater's votes on the prompts that there are, and on own ones."""
         idents = {item.id for item in self.items}
-        found = self._counted(mine=True)
+        found = self.votes.counted(self.pairs, self.rater)
         return Counter({key: count for key, count in found.items() if key[0] in idents or key[0].startswith(OWN)})
 
     # --- asking -------------------------------------------------------------------------------------------------
@@ -122,24 +109,12 @@ class Contest:
             if self.phase in ("asking", "open"):
                 return
             if self.problem:
-                self._forgive()
+                self.problem = ""
+                self.answers.forgive()
             if self.bout is None or self.vote_cast is not None:
                 self.bout, self.vote_cast = self._take(), None
             self._go()
             self._changed()
-
-    def _forgive(self) -> None:
-        """Try again what failed."""
-        self._aside -= self._broken()
-        self._answers = {key: answer for key, answer in self._answers.items() if answer.error is None}
-        self.left_out.clear()
-        self._strikes.clear()
-        self.problem = ""
-
-    def _broken(self) -> set[Key]:
-        """What cannot be shown, as an answer to it failed."""
-        failed = {key for key, answer in self._answers.items() if answer.error is not None}
-        return {(ident, pair) for ident, model in failed for pair in self.pairs if model in pair}
 
     def _take(self) -> Bout | None:
         """The bout that was asked for ahead, or another one; own prompts first."""
@@ -158,19 +133,17 @@ class Contest:
             return None
         match = matches.seated(self._number, *found, chance)
         self._number += 1
-        found_before = (self._answers.get((match.item.id, model)) for model in match.pair)
-        known = {answer.model: answer for answer in found_before if answer is not None and answer.error is None}
-        return Bout(match, known, self._ask, self._ended)
+        return Bout(match, self.answers.known(match), self._ask, self._ended)
 
     def _chosen(self, chance: random.Random) -> tuple[Item, matches.Pair] | None:
-        among = matches.pairs(name for name in self.models if name not in self.left_out)
+        among = matches.pairs(name for name in self.models if name not in self.answers.left_out)
         waiting = (self.bout if self.vote_cast is None else None, self._ahead)
         under_way = {bout.match.key for bout in waiting if bout is not None}
-        votes = self._counted(mine=False) + Counter(under_way)
+        votes = self.votes.counted(self.pairs) + Counter(under_way)
         if self._wishes and among:
             wish = self._wishes.pop(0)
             return matches.choose([wish], among, votes, (), chance)
-        gone = self._aside | self._broken() | set(self._mine()) | under_way
+        gone = self._aside | self.answers.broken(self.pairs) | set(self._mine()) | under_way
         return matches.choose(self.items, among, votes, gone, chance)
 
     def _go(self) -> None:
@@ -178,7 +151,7 @@ class Contest:
         bout = self.bout
         if bout is None:
             self.phase = "over"
-            if self.left_out:
+            if self.answers.left_out:
                 self._halt("models whose answers did not come are left out; Go on asks them again")
         elif bout.done.is_set():
             self._settle(bout)
@@ -192,25 +165,10 @@ class Contest:
             if bout.cancelled:
                 return
             for answer in bout.answers.values():
-                self._learn(bout.match, answer)
+                self.answers.learn(bout.match.item, answer, self._wall())
             if bout is self.bout and self.phase == "asking":
                 self._settle(bout)
                 self._changed()
-
-    def _learn(self, match: Match, answer: Answer) -> None:
-        key = (match.item.id, answer.model)
-        before = self._answers.get(key)
-        if isinstance(answer.error, BudgetExceededError) or (before is not None and before.error is None):
-            return
-        self._answers[key] = answer
-        if answer.error is None:
-            self._strikes[answer.model] = 0
-            return
-        text = f"{type(answer.error).__name__}: {answer.error}"
-        self.failures.append((self._wall(), match.item.id, matches.text_of(match.item), answer.model, text))
-        self._strikes[answer.model] += 1
-        if self._strikes[answer.model] >= STRIKES:
-            self.left_out.add(answer.model)
 
     def _settle(self, bout: Bout) -> None:
         """Show a bout whose answers are there; one of which an answer failed is put aside, and the next taken."""
@@ -225,7 +183,6 @@ class Contest:
         elif any(isinstance(error, ConfigError) for error in errors):
             self._halt("the router cannot ask; arena.failures says why")
         else:
-            self._aside.add(bout.match.key)
             self.bout = self._take()
             self._go()
 
@@ -252,12 +209,8 @@ class Contest:
             if self.phase != "open" or self.bout is None:
                 raise OptionValueError(f"no pair is open to be voted on ({self.phase}); next() shows one")
             match = self.bout.match
-            first, second = sorted(match.pair)
             vote = Vote(choice, match.left, match.right)
-            winner = {first: "a", second: "b", None: "tie"}[vote.winner]
-            prompt = matches.text_of(match.item)
-            ident, cluster = match.item.id, match.item.cluster
-            self.votes.add((self._wall(), ident, cluster, prompt, first, second, winner, self.rater, match.left, why))
+            self.votes.add(row_of(self._wall(), match, vote.winner, self.rater, why))
             self.vote_cast, self.phase = vote, "voted"
             self._changed()
             return vote

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from hybrid_nb.bench.results import frame
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
+from hybrid_nb.notebook.widgets.arena.matches import Key, Match, Pair, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +55,15 @@ class Votes:
     @property
     def frame(self) -> pd.DataFrame:
         return frame(self.rows, VOTE_COLUMNS)
+
+    def counted(self, pairs: Iterable[Pair], rater: str | None = None) -> Counter[Key]:
+        """How many votes there are on each of these pairs and each prompt (None: by anybody)."""
+        found, known = Counter[Key](), set(pairs)
+        for _, ident, _, _, one, other, winner, who, *_ in self.rows:
+            pair = frozenset((one, other))
+            if winner is not None and pair in known and rater in (None, who):
+                found[str(ident), pair] += 1
+        return found
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -105,6 +116,14 @@ class Votes:
             values = [told[name] or None for name in VOTE_COLUMNS]
             found.append((float(values[0] or 0), *values[1:]))
         return found
+
+
+def row_of(now: float, match: Match, winner: str | None, rater: str, why: str | None) -> Row:
+    """A vote as a row: the models in the order of their names, whoever stood left; winner None: a tie."""
+    first, second = sorted(match.pair)
+    word = {first: "a", second: "b", None: "tie"}[winner]
+    item = match.item
+    return (now, item.id, item.cluster, text_of(item), first, second, word, rater, match.left, why)
 
 
 def _json_line(row: Row) -> bytes:

@@ -77,7 +77,7 @@ def notes(bout: Bout) -> list[str]:
 
 def told(contest: Contest, found: Preference | None = None) -> str:
     """The line that says what is going on."""
-    lost = len(contest.failures)
+    lost = len(contest.answers.failures)
     failed = f" {lost} answer{'' if lost == 1 else 's'} did not come; what they belong to is put aside." if lost else ""
     if contest.phase == "voted" and contest.vote_cast is not None:
         return f"You voted: {sentence(contest)}"

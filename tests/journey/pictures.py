@@ -1,4 +1,4 @@
-"""Pictures for README and docs: `python -m tests.journey.pictures OUT_DIR [widgets] [first_five]`.
+"""Pictures for README and docs: `python -m tests.journey.pictures OUT_DIR [widgets] [first_five] [plots]`.
 
 Look at every one before it is committed.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hybrid_nb.router import Router
 from hybrid_nb.sim import Fleet
 from tests.journey import first_five as first
 from tests.journey.browser import CHROMIUM, NO_BROWSER, chromium
@@ -58,13 +59,23 @@ def first_five(target: Path) -> None:
                 put(photograph(nb, first.FIRST[number], number), target)
 
 
+def plots(target: Path) -> None:
+    """pareto.png: what a benchmark of the demo's vendors comes to."""
+    sums = [{"input": f"What is {a} * {b}?", "target": str(a * b)} for a in range(11, 23) for b in (13, 17, 24)]
+    with Fleet(seed=5) as fleet, Router({**fleet.config(), "ledger": {"url": "sqlite:///:memory:"}}) as router:
+        models = [f"{name}/{model}" for name, model in router.models()[["provider", "model"]].itertuples(index=False)]
+        run = router.benchmark(sums, models, ["includes"], concurrency=8, seed=5, max_tokens=64, progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        put(run.plot("pareto").save(Path(folder) / "pareto.png"), target)
+
+
 def put(picture: Path, target: Path) -> None:
     """In as many colours as fit."""
     keep(picture, target / picture.name, LARGEST, MARGIN)
     print(f"{picture.stem}: {(target / picture.name).stat().st_size // 1000} kB")
 
 
-PARTS = {"widgets": widgets, "first_five": first_five}
+PARTS = {"widgets": widgets, "first_five": first_five, "plots": plots}
 
 
 def main(target: Path, parts: list[str]) -> None:

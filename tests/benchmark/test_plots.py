@@ -37,8 +37,9 @@ def test_the_front_is_of_what_is_not_beaten_and_unknown_cost_is_told(run):
     assert list(points) == ["a/cheap", "b/good", "c/worse"]
     for name, mark in points.items():
         row = summary.loc[name]
-        assert mark.x[0] == pytest.approx(row["cost_per_call_usd"])
-        assert mark.x_low + mark.x_high == values(row[["cost_per_call_usd_low", "cost_per_call_usd_high"]])
+        assert mark.x[0] == pytest.approx(1000 * row["cost_per_call_usd"])
+        limits = values(1000 * row[["cost_per_call_usd_low", "cost_per_call_usd_high"]])
+        assert mark.x_low + mark.x_high == limits
         assert mark.y + mark.y_low + mark.y_high == values(row[["score_exact", "score_exact_low", "score_exact_high"]])
     (front,) = marks(run, "pareto", Line)
     assert list(front.x) == sorted(front.x)

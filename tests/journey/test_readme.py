@@ -71,7 +71,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def test_its_pictures_and_pages_are_there(page):
     text = page.read_text("utf-8")
     pictures = [*re.findall(r"!\[.*?\]\((.*?)\)", text), *re.findall(r'(?:src|srcset)="(.*?)"', text)]
-    assert pictures
+    assert pictures or page.stem not in {"README", "widgets", "first_five_minutes"}
     for path in pictures:
         assert (page.parent / path).stat().st_size < 400_000
     for path in re.findall(r"(?<!!)\[[^\]]*\]\((?!https?://)([^)#]+)", text):

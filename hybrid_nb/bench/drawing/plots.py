@@ -41,22 +41,26 @@ def chart(run: Figures, kind: str, **options: Any) -> Chart:
 
 
 def pareto(run: Figures, scorer: str | None = None, confidence: float = 0.95) -> Chart:
-    """Dollars a call against a score, with intervals both ways and the front."""
+    """Dollars per 1,000 calls against a score, with intervals both ways and the front."""
     name = scorer_name(run, scorer)
     table = run.pareto(name, confidence)
     there = table[table["front"].notna()]
     costs = ("cost_per_call_usd", "cost_per_call_usd_low", "cost_per_call_usd_high")
     marks: list[Mark] = [_front(there[there["front"]])]
     for row in there.to_dict("records"):
-        x, low, high = (number(row[column]) for column in costs)
+        x, low, high = (_thousand(number(row[column])) for column in costs)
         y, worst, best = (number(row[column]) for column in ("score", "score_low", "score_high"))
         marks.append(Points(row["model"], (x,), (y,), (low,), (high,), (worst,), (best,), (_priced(run, row),),
                             tone=run.models.index(row["model"])))  # fmt: skip
     front = [str(model) for model in there[there["front"]]["model"]]
-    axis = Axis("dollars a call", "usd", spread(values(there[costs[0]])))
+    axis = Axis("dollars per 1,000 calls", "usd", spread(values(there[costs[0]])))
     told = f"{_models(len(there))}; on the front: {', '.join(front) or 'none'}"
     return Chart(f"Cost against {name}", axis, _score_axis(run, name), tuple(marks),
                  _pareto_notes(table, confidence), told)  # fmt: skip
+
+
+def _thousand(dollars: float | None) -> float | None:
+    return None if dollars is None else dollars * 1000
 
 
 def _priced(run: Figures, row: dict[Any, Any]) -> str:
@@ -66,7 +70,8 @@ def _priced(run: Figures, row: dict[Any, Any]) -> str:
 
 
 def _front(table: pd.DataFrame) -> Line:
-    x, y = values(table["cost_per_call_usd"]), values(table["score"])
+    x = tuple(_thousand(dollars) for dollars in values(table["cost_per_call_usd"]))
+    y = values(table["score"])
     return Line("front", x, y, steps=True, thin=True)
 
 

@@ -20,6 +20,7 @@ _NAMES = {
     "set_default_router": "hybrid_nb.router",
     "Stream": "hybrid_nb.stream",
     "Comparison": "hybrid_nb.compare",
+    "Run": "hybrid_nb.bench.results",
     "Reply": "hybrid_nb.core.types",
     "Message": "hybrid_nb.core.types",
     "Tool": "hybrid_nb.core.types",
@@ -50,6 +51,7 @@ __all__ = [  # noqa: PLE0604 - names load on use
 if TYPE_CHECKING:
     from hybrid_nb import sim as sim
     from hybrid_nb.bench import scorers as scorers
+    from hybrid_nb.bench.results import Run as Run
     from hybrid_nb.compare import Comparison as Comparison
     from hybrid_nb.core import errors as errors
     from hybrid_nb.core.types import (

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
-import platform
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from hybrid_nb.bench import arrivals, bar, scoring
-from hybrid_nb.bench.caller import Caller
-from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.job import Bench, Job, Keeping, utc_now
-from hybrid_nb.bench.journal import NAME, Journal, Past
-from hybrid_nb.bench.load import Load, Work
-from hybrid_nb.bench.order import Task, measured, warmup
-from hybrid_nb.bench.outcome import shown
-from hybrid_nb.bench.pricing import NOTHING, Estimate
-from hybrid_nb.bench.progress import Counts
-from hybrid_nb.bench.protocol import AnyScorer
-from hybrid_nb.bench.rating import Rating
-from hybrid_nb.bench.records import Item
+from hybrid_nb.bench.grading import scoring
+from hybrid_nb.bench.grading.protocol import AnyScorer
+from hybrid_nb.bench.grading.rating import Rating
+from hybrid_nb.bench.records import Call, Item
 from hybrid_nb.bench.results import Info, Run
-from hybrid_nb.bench.spec import Spec, checked
-from hybrid_nb.bench.spending import Purse
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic import arrivals, bar
+from hybrid_nb.bench.traffic.caller import Caller
+from hybrid_nb.bench.traffic.data import items_of
+from hybrid_nb.bench.traffic.described import head, told, versions
+from hybrid_nb.bench.traffic.job import Bench, Job, Keeping, utc_now
+from hybrid_nb.bench.traffic.journal import NAME, Journal, Past
+from hybrid_nb.bench.traffic.load import Load, Work
+from hybrid_nb.bench.traffic.order import Task, measured, warmup
+from hybrid_nb.bench.traffic.outcome import shown
+from hybrid_nb.bench.traffic.pricing import NOTHING, Estimate
+from hybrid_nb.bench.traffic.progress import Counts
+from hybrid_nb.bench.traffic.spec import Spec, checked
+from hybrid_nb.bench.traffic.spending import Purse
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply, RoutePlan
 from hybrid_nb.engine.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from hybrid_nb.router import Router
-
-_PACKAGES = ("aiohttp", "orjson", "pandas", "scipy")
 
 
 def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
@@ -70,7 +66,11 @@ def prepared(
     """A run that is ready to begin. Raises OptionValueError and its kin for whatever is wrong."""
     router._check_open()
     spec = checked(models, settings)
+    late("pandas", "benchmark")  # what is missing is told now, and not when everything is paid for
+    if save is not None:
+        late("pyarrow", "benchmark")
     items = items_of(data, spec.prompt)
+    spec.check_stages(len(items))
     caller = Caller(Asking(router), spec)
     estimate = caller.checked(items)
     wanted = _scorers(scorers, allow_code, items, spec, caller)
@@ -130,7 +130,7 @@ def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, ca
         for model in scorer.asks:
             caller.check_judge(scorer.name, model)
     for note in scoring.notes(found, spec.models):
-        warnings.warn(note, stacklevel=4)
+        warnings.warn(note, stacklevel=5)  # where the person called
     return found
 
 
@@ -170,7 +170,7 @@ class Plan:
     def bench(self, one: Estimate) -> Bench:
         """The run, ready to begin. `one`: what one pass over the data costs."""
         past, spec, total = self.past, self.spec, self.total
-        kept = Keeping(Counts(total, len(past.calls)), list(past.calls.values()), self.journal)
+        kept = Keeping(Counts(total, len(past.calls)), self._answered(), self.journal)
         purse = Purse(self.caller.limit)
         purse.count(past.spent, past.known, past.unknown)
         till = Till(purse, kept.hold)
@@ -184,6 +184,16 @@ class Plan:
         )
         rating = self._rating(till) if self.scorers else None
         return Bench(Load(work, till), kept, self._info(estimate, rating), rating, self.save)
+
+    def _answered(self) -> list[Call]:
+        """What earlier parts of the run have; a target that was corrected since then is scored afresh."""
+        samples = {item.id: item for item in self.items}
+        for call in self.past.calls.values():
+            item = samples[call.id]
+            call.cluster, target = item.cluster, None if item.target is None else shown(item.target)
+            if call.target != target:
+                call.target, call.scores = target, {}
+        return list(self.past.calls.values())
 
     def _judges(self, total: int) -> Estimate:
         """What scorers that ask models cost."""
@@ -246,63 +256,3 @@ class Plan:
             scorers=rating.names if rating else (),
             estimate_usd=None if estimate.most is None else float(estimate.most),
         )
-
-
-# --- what a run keeps of how it was run -----------------------------------------------------------------------
-
-
-def told(spec: Spec, caller: Caller) -> dict[str, Any]:
-    """The settings that make a run what it is."""
-    return {
-        "models": list(spec.models),
-        "epochs": spec.epochs,
-        "concurrency": spec.at_once,
-        "rate": spec.rate,
-        "arrivals": spec.arrivals if spec.open else None,
-        "warmup": spec.warmup,
-        "duration": spec.duration,
-        "prompt": spec.prompt,
-        "timeout": spec.timeout,
-        "unique": spec.unique,
-        "seed": spec.seed,
-        "options": {name: _plain(value) for name, value in caller.options.items() if name != "timeout"},
-    }
-
-
-def head(spec: Spec, caller: Caller, items: Iterable[Item]) -> dict[str, Any]:
-    """What must not differ between the parts of one run."""
-    return {**told(spec, caller), "data": fingerprint(items)}
-
-
-def fingerprint(items: Iterable[Item]) -> str:
-    """Names the data by what is asked."""
-    found = hashlib.sha256()
-    for item in items:
-        found.update(orjson.dumps([item.id, shown(item.input)]))
-    return found.hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    """An option as it can be written down; a class by its name, so that it is the same in the next process."""
-    if isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bytes):
-        return f"bytes:{hashlib.sha256(value).hexdigest()[:16]}"
-    return getattr(value, "__qualname__", None) or (str(value) if isinstance(value, os.PathLike) else repr(value))
-
-
-def versions() -> dict[str, str]:
-    """Of what may matter to times."""
-    from hybrid_nb import __version__
-
-    found = {"hybrid_nb": __version__, "python": platform.python_version(), "system": platform.platform()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

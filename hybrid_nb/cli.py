@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ import click
 
 from hybrid_nb import __version__
 from hybrid_nb.core.errors import HybridNbError
+from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 
 
 class Friendly(click.Group):
@@ -187,34 +189,46 @@ def budget(config: str | None) -> None:
 @click.option(
     "--save", type=click.Path(file_okay=False), help="A folder for the run; the same command goes on with it."
 )
+@click.option("--limit", "limits", multiple=True, help="latency_s=5 or ttft_any_s=1: what a good call keeps.")
 @click.option("--seed", default=0, show_default=True, help="Of the order, and of arrivals.")
 def load(
     config: str | None, data: str | None, prompt: str | None, models: tuple[str, ...], requests: int | None,
-    rate: tuple[float, ...], **settings: Any,
+    rate: tuple[float, ...], limits: tuple[str, ...], **settings: Any,
 ) -> None:  # fmt: skip
     """Put load on models and print their latency, failures and cost.
 
     Prompts are of DATA (.jsonl, .csv or .parquet with a column "input"), or one --prompt again and again.
     """
-    from hybrid_nb.bench.data import items_of
+    from hybrid_nb.bench.traffic.data import items_of
     from hybrid_nb.router import Router, check_providers
 
     if data is None and prompt is None:
         raise click.UsageError("name a DATA file, or give a --prompt")
+    kept = dict(_limit(text) for text in limits)
+    given = {"rate": (rate if len(rate) > 1 else rate[0]) if rate else None, "limits": kept, **settings}
     try:
         samples: Any = [prompt] * (requests or 20) if data is None else items_of(data, prompt)[:requests]
         with Router(config) as router:
             check_providers(router)
-            given = {"rate": (rate if len(rate) > 1 else rate[0]) if rate else None, **settings}
             run = router.benchmark(samples, models, **{k: v for k, v in given.items() if v is not None})
-    except (ValueError, TypeError) as error:
-        if isinstance(error, HybridNbError):
-            raise
+    except (OptionValueError, OptionTypeError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(str(run.report()))
+    click.echo(str(run.report(kept or None)))
+    failed = run.measured[run.measured["status"] != "ok"]
+    told = Counter(f"{name}: {error}" for name, error in zip(failed["model"], failed["error"], strict=True))
+    for text, count in told.most_common(5):
+        click.echo(f"{count} x {text}")
     for reason in run.info.invalid:
-        click.echo(f"not to be trusted: {reason}")
-    sys.exit(0 if (run.measured["status"] == "ok").any() else 1)
+        click.echo(f"its times are not to be trusted: {reason}")
+    sys.exit(0 if len(failed) < len(run.measured) else 1)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, sign, seconds = text.partition("=")
+    try:
+        return name, float(seconds if sign else "")
+    except ValueError:
+        raise click.UsageError(f"--limit is written NAME=SECONDS, such as latency_s=5, and not {text!r}") from None
 
 
 @main.command()

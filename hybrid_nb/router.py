@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from hybrid_nb.core.errors import ConfigError, HybridNbError
 from hybrid_nb.core.inputs import OptionValueError, make_request
 from hybrid_nb.core.news import Listener, News
 from hybrid_nb.core.provider import Provider
-from hybrid_nb.core.types import Reply, Request, RoutePlan
+from hybrid_nb.core.types import Reply, Request, RoutePlan, Trial
 from hybrid_nb.engine.facts import Facts, Turns, fresh_for, gather, identity
 from hybrid_nb.engine.gate import Gate
 from hybrid_nb.engine.health import Health
@@ -31,6 +33,7 @@ from hybrid_nb.engine.plan import Need, no_candidate, plan
 from hybrid_nb.engine.recorded import Asked, Recorded
 from hybrid_nb.engine.run import Engine, Sink
 from hybrid_nb.file import File
+from hybrid_nb.learning import Learned
 from hybrid_nb.ledger import prices
 from hybrid_nb.ledger.budget import Budget
 from hybrid_nb.ledger.conversations import Conversations
@@ -41,14 +44,15 @@ from hybrid_nb.recording import Recorder
 from hybrid_nb.rounds import Rounds, Ward, weakly
 from hybrid_nb.state import State, budget_of, make_state, policy_of, slots
 from hybrid_nb.stream import Stream
+from hybrid_nb.teaching import Teaching
 from hybrid_nb.transports.http import HttpTransport
 from hybrid_nb.views import Views
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybrid_nb.bench.job import Job
     from hybrid_nb.bench.results import Run
+    from hybrid_nb.bench.traffic.job import Job
 
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
 Clock = Callable[[], float]
@@ -67,7 +71,7 @@ class Prepared(NamedTuple):
         return Asked(self.request, self.model, self.plan, self.state.providers, self.state.settings.cache)
 
 
-class Router(Views):
+class Router(Teaching, Views):
     """Calls to language models over local, LAN and cloud providers, each a row in the ledger.
 
     `config` is a path, a dict, or None: then HYBRID_NB_CONFIG, ./hybrid_nb.toml, the user's file; without any of
@@ -112,7 +116,8 @@ class Router(Views):
         self._budget = Budget(self._ledger, *budget_of(settings), self._wall)
         self._gate = Gate(prices.cost, self._budget, self._latency, self._clock)
         self._gate.policy = policy_of(settings)
-        recorder = Recorder(self._ledger, self._health, self._gate, self._clock, self._news)
+        self._learned = Learned(self._ledger, functools.partial(_half_life, weakref.ref(self)), self._wall)
+        recorder = Recorder(self._ledger, self._health, self._gate, self._clock, self._news, self._learned)
         chance = random.Random(self._seed)
         self._engine = Engine(self._transport, recorder, prices.cost, self._gate, rng=chance, wall=self._wall)
         self._engine.hedger.rate = settings.router.hedge_rate
@@ -130,6 +135,7 @@ class Router(Views):
     def forked(self) -> None:
         """In a forked child: draw other lots than the parent, and wait for no thread of its."""
         self._lock, self._turns.lock = threading.RLock(), threading.Lock()
+        self._learned.forked()
         self._rng.seed()
         self._engine.rng.seed()
         self._known = None
@@ -149,6 +155,9 @@ class Router(Views):
             for p in self._state.providers.values()
         ):
             await asyncio.to_thread(prices.preload)
+        if self._state.catalogue.strategy == "measured":
+            with contextlib.suppress(ConfigError):  # closed meanwhile, or the first call hears of it
+                await asyncio.to_thread(self._learned.evidence)
         await self._count_slots()  # last: a server that is not there is waited for
 
     async def _count_slots(self) -> None:
@@ -196,7 +205,8 @@ class Router(Views):
         seed, tools, tool_choice ("auto", "none", "required" or a name), schema (pydantic class or JSON schema),
         images, timeout (seconds), max_cost (dollars), max_ttft (seconds to the first token that are fast enough),
         tier, tags, cache ("off", "on", "record", "replay"), resume (whether a stream that breaks is finished by another
-        attempt, or ends with StreamInterruptedError).
+        attempt, or ends with StreamInterruptedError). With strategy "measured": min_quality (0 to 1, or {scorer: 0.8}),
+        max_latency (seconds to the end of the answer), explore (False: the target must be certain).
         Raises InferenceError, NoProviderAvailableError, BudgetExceededError, ReplayMissError; TypeError or ValueError
         for bad options.
         """
@@ -214,14 +224,27 @@ class Router(Views):
     def plan(self, prompt: Any, **options: Any) -> RoutePlan:
         """Where a call would go and why, with an estimate of its cost; nothing is sent."""
         request, state = self._request(prompt, {k: v for k, v in options.items() if v is not None})
-        return plan(request, state.catalogue, prices.upper_estimate, self._facts(request, state, asking=False))
+        request, note = self._classified(request, state)
+        return plan(
+            request, state.catalogue, prices.upper_estimate, self._facts(request, state, asking=False, note=note)
+        )
 
-    def _facts(self, request: Request, state: State, asking: bool) -> Facts:
+    def _facts(self, request: Request, state: State, asking: bool, note: str = "") -> Facts:
         """What is known now. A dry run takes no turn and draws no lot, so that it can be repeated."""
         turn = self._turns.take(request.model) if asking else self._turns.peek(request.model)
         facts = self._latest(state, asking)
         spent = None if asking else self._budget.used_up(self._wall())  # a call hears it from the gate
-        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who, spent)
+        view = None
+        if state.catalogue.strategy == "measured":
+            view = self._learned.view(request, state.settings.router.explore_usd, note)
+        return Facts(facts.targets, facts.providers, self._rng if asking else None, turn, self._who, spent, view)
+
+    def _classified(self, request: Request, state: State) -> tuple[Request, str]:
+        """The request with its cluster as a tag, where a classifier tells it; and what is to be told of that."""
+        if state.catalogue.strategy != "measured":
+            return request, ""
+        tags, note = self._learned.classified(request)
+        return (request if tags is None else replace(request, tags=tags)), note
 
     def _latest(self, state: State, asking: bool = True) -> Facts:
         """What was gathered a moment ago, or is now."""
@@ -379,6 +402,12 @@ class Router(Views):
         request = make_request(prompt, **options)
         if request.model is None and state.settings.router.default_model and "model" not in options:
             request = replace(request, model=state.settings.router.default_model)
+        if (request.min_quality is not None or request.max_latency is not None) and (
+            state.catalogue.strategy != "measured"
+        ):
+            raise OptionValueError(
+                "min_quality and max_latency need evidence: router.learn(run), router.configure(strategy='measured')"
+            )
         return request, state
 
     def _prepared(self, prompt: Any, options: Mapping[str, Any]) -> Prepared:
@@ -390,12 +419,13 @@ class Router(Views):
         state = self._state
         if (request.cache or state.settings.cache.mode) == "replay":
             return Prepared(request, RoutePlan(()), state, named)
-        return Prepared(request, self._planned(request, state), state, named)
+        request, note = self._classified(request, state)
+        return Prepared(request, self._planned(request, state, note), state, named)
 
-    def _planned(self, request: Request, state: State) -> RoutePlan:
+    def _planned(self, request: Request, state: State, note: str = "") -> RoutePlan:
         """The plan for a call: the same need of the same facts has one plan, where chance and turns play no part."""
         if not state.catalogue.settled:
-            facts = self._facts(request, state, asking=True)
+            facts = self._facts(request, state, asking=True, note=note)
             return plan(request, state.catalogue, prices.upper_estimate, lambda: facts)
         latest = self._latest(state)
         key = (request.model, Need.of(request, state.catalogue.max_ttft))
@@ -407,8 +437,10 @@ class Router(Views):
     async def _run(self, ready: Prepared, sink: Sink | None) -> Reply:
         request, found, state, _ = ready
 
-        def live(sink: Sink | None) -> Coroutine[Any, Any, Reply]:
-            return self._engine.run(request, found, slots(found, state.catalogue), state.conduct, sink)
+        async def live(sink: Sink | None) -> Reply:
+            if found.trial is not None:
+                return await self._explored(request, found, found.trial, state, sink)
+            return await self._engine.run(request, found, slots(found, state.catalogue), state.conduct, sink)
 
         if (request.cache or state.settings.cache.mode) == "off":
             return await live(sink)
@@ -478,6 +510,18 @@ class Router(Views):
         self._check_open()
         before = time.time() + 1 if older_than is None else rows.unix(older_than)
         return portal().run(Mapped(self._ledger).forget(before or 0.0))
+
+    async def _explored(
+        self, request: Request, found: RoutePlan, trial: Trial, state: State, sink: Sink | None
+    ) -> Reply:
+        """A call that explores: what it costs over the usual choice is booked first, and corrected when it is known."""
+        if not await self._learned.book(trial.extra, state.settings.router.explore_usd):
+            found = self._planned(replace(request, explore=False), state)
+            return await self._engine.run(request, found, slots(found, state.catalogue), state.conduct, sink)
+        reply = await self._engine.run(request, found, slots(found, state.catalogue), state.conduct, sink)
+        if reply.cost is not None:
+            self._learned.correct(trial.extra, max(0.0, float(reply.cost) - trial.usual))
+        return reply
 
     def test_provider(self, name: str, model: str | None = None) -> pd.DataFrame:
         """Connection, key and model of a provider in three steps: one row each with ok, detail and seconds.
@@ -755,6 +799,12 @@ class Router(Views):
     def __repr__(self) -> str:
         names = ", ".join(self._state.providers) or "no providers"
         return f"Router({names}; {len(self._state.catalogue.options)} models{'; closed' if self._closed else ''})"
+
+
+def _half_life(router: weakref.ref[Router]) -> float:
+    """Days; the learned part must not keep its router."""
+    found = router()
+    return 14.0 if found is None else found._state.settings.router.half_life
 
 
 def _ignore(text: str) -> None:

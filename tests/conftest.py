@@ -76,7 +76,7 @@ def fleet(running_fleet: Fleet) -> Iterator[Fleet]:
     for handle in running_fleet:
         handle.heal()
         handle.revive()
-        handle.set(ttft=0.0, tokens_per_second=FAST, accuracy=1.0, context=100_000, chunk_tokens=1)
+        handle.set(ttft=0.0, tokens_per_second=FAST, accuracy=1.0, context=100_000, chunk_tokens=1, reasoning=0)
 
 
 MakeRouter = Callable[..., Router]

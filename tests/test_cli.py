@@ -84,3 +84,42 @@ def test_a_wrong_file_is_one_line(run: Run) -> None:
     assert result.exit_code == 1
     assert "did you mean 'retries'" in result.output
     assert setup.__name__ not in result.output
+
+
+def test_load_on_a_prompt(run: Run, fleet: Fleet, tmp_path: Path) -> None:
+    words = ("load", "--prompt", "What is 2+2?", "--model", "openai/simulated-openai", "--requests", "6")
+    result = run(*words, "--limit", "latency_s=5", "--save", str(tmp_path / "run"), text=fleet.toml())
+    assert result.exit_code == 0, result.output
+    assert "6 calls to 1 model" in result.output
+    assert "0 of 6" in result.output
+    assert "goodput" in result.output
+    again = run(*words, "--save", str(tmp_path / "run"), text=fleet.toml())
+    assert again.exit_code == 0
+    assert len(fleet["openai"].chats) == 6  # the same command goes on with what is there
+
+
+def test_load_from_a_file(run: Run, fleet: Fleet, tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("text\n2+2\n3+3\n4+4\n")
+    words = ("load", str(data), "--prompt", "What is {text}?", "--requests", "2", "--rate", "50", "--rate", "100")
+    result = run(*words, "--model", "openai/simulated-openai", "--model", "openai/no-such-model", text=fleet.toml())
+    assert result.exit_code == 0, result.output
+    asked = {chat.body["messages"][-1]["content"] for chat in fleet["openai"].chats}
+    assert asked == {"What is 2+2?", "What is 3+3?"}
+    assert "2 x openai/no-such-model: ModelNotFoundError" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 2, "name a DATA file, or give a --prompt"),
+        (("--prompt", "a", "--rate", "-1"), 1, "above 0 requests a second"),
+        (("--prompt", "a", "--max-cost", "much"), 1, "max_cost must be US dollars"),
+        (("--prompt", "a", "--limit", "5"), 2, "--limit is written NAME=SECONDS"),
+    ],
+)
+def test_load_says_what_is_wrong(run: Run, fleet: Fleet, words: tuple[str, ...], code: int, told: str) -> None:
+    result = run("load", "--model", "openai/simulated-openai", *words, text=fleet.toml())
+    assert result.exit_code == code
+    assert told in result.output
+    assert not fleet["openai"].chats

@@ -7,7 +7,8 @@ from hybrid_nb import errors
 def test_the_door() -> None:
     assert sorted(hnb.__all__) == [
         "Arena", "BenchmarkPanel", "ChatCell", "Comparison", "CostTable", "Dashboard", "HealthPanel", "Image",
-        "Message", "ProviderManager", "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Stream", "Tool",
+        "Message", "ProviderManager", "ProviderSelector", "Reply", "Route", "RoutePlan", "Router", "Run", "Stream",
+        "Tool",
         "ToolCall", "Usage", "__version__", "default_router", "errors",
         "load_ipython_extension", "scorers", "set_default_router", "sim",
     ]  # fmt: skip
@@ -45,6 +46,7 @@ def test_the_options_of_a_call() -> None:
 def test_the_members_of_a_router() -> None:
     members = {name for name in dir(hnb.Router) if not name.startswith("_")}
     assert members >= {
-        "achat", "add_provider", "attempts", "calls", "chat", "close", "compare", "configure", "costs", "health",
-        "models", "plan", "providers", "remove_provider", "save", "stream", "test_provider", "update_provider",
+        "achat", "add_provider", "attempts", "benchmark", "calls", "chat", "close", "compare", "configure", "costs",
+        "evidence", "feedback", "forget", "health", "learn", "models", "plan", "providers", "remove_provider", "save",
+        "start_benchmark", "stream", "test_provider", "update_provider",
     }  # fmt: skip

@@ -14,7 +14,6 @@ import datetime as dt
 import math
 import random
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from hybrid_nb.analysis.trend import Day, today
@@ -83,6 +82,8 @@ def _paths(complete: Sequence[Day], ahead: Ahead, confidence: float, rng: random
 def _widening(days: int, confidence: float) -> float:
     """What a sample of so few days lacks in spread: n - 1 of a variance, and Student's t over the normal quantile (by
     the first term of its expansion; Abramowitz and Stegun 26.7.5)."""
+    from statistics import NormalDist  # which takes some ms to import
+
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     return math.sqrt(days / (days - 1)) * (1 + (z * z + 1) / (4 * (days - 1)))
 
@@ -142,12 +143,12 @@ def _told(
     expected: float, low: float, high: float, confidence: float, limit: float | None, over: float | None,
     reached: str | None, ahead: Ahead,
 ) -> str:  # fmt: skip
-    told = f"${expected:,.2f} expected by the month's end, ${low:,.2f} to ${high:,.2f} with {confidence:.0%} confidence"
+    told = f"${expected:,.2f} expected by the month's end, ${low:,.2f} to ${high:,.2f} at {100 * confidence:g} %"
     if limit is None or over is None:
         return told
     budget = f"the monthly budget of ${limit:,.2f}"
     if reached is None:
-        return f"{told}; {budget} is reached with a chance of {over:.0%}"
+        return f"{told}; {budget} is reached with a chance of {100 * over:.0f} %"
     if ahead.spent >= limit:
         return f"{told}; {budget} was reached on {reached}"
     return f"{told}; {budget} is expected to be reached on {reached}"

@@ -49,7 +49,8 @@ def totals(rows: Iterable[Sequence[Any]], by: str) -> Chart:
     names = list(cells)
     amounts = tuple(sum(cells[name].values()) for name in names)
     mark = Bars("dollars", tuple(float(n) for n in range(len(names))), amounts, 0)
-    return Chart(f"Spending{_by(by)}", Axis(by, ticks=named(names)), Axis("dollars", "usd", low=0.0), (mark,),
+    return Chart(f"Spending{_by(by)}", Axis(by, ticks=named(names), low=-0.8, high=max(len(names) - 0.2, 3.8)),
+                 Axis("dollars", "usd", low=0.0), (mark,),
                  _notes(unknown), _told(cells))  # fmt: skip
 
 

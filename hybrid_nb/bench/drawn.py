@@ -24,7 +24,7 @@ class Drawn(Figures):
         "spend": dollars so far, by model.
         "heatmap": a score by model and cluster (scorer=), with the number of calls in each cell.
         """
-        from hybrid_nb.bench.plots import chart
+        from hybrid_nb.bench.drawing.plots import chart
         from hybrid_nb.charts.picture import Picture
 
         return Picture(chart(self, kind, **options))
@@ -35,7 +35,7 @@ class Drawn(Figures):
 
         interactive: pictures to hover over and zoom, with plotly inside the file (5 MB). Returns the path.
         """
-        from hybrid_nb.bench.page import page
+        from hybrid_nb.bench.drawing.page import page
 
         place = Path(path)
         place.write_text(page(self, interactive, answers), "utf-8")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hybrid_nb.bench.results import Info
-    from hybrid_nb.bench.tables import Summary
+    from hybrid_nb.bench.statistics.tables import Summary
 
 
 class Figures:
@@ -18,6 +18,8 @@ class Figures:
 
     Arguments that mean the same everywhere:
         confidence: of intervals, 0.95 for 95 %.
+        limits: what a good call keeps, such as {"ttft_any_s": 1.0, "latency_s": 5} (seconds at most; tokens_per_s at
+            least), all of them; the run's own, where it was made with some.
         failures: what a failed call scores: "wrong" (0, the default) or "missing" (left out).
         seed: of bootstrap and permutations; the same seed gives the same figures.
     """
@@ -52,13 +54,13 @@ class Figures:
         calls (measured ones), ok, failed, error_rate, failover_rate; unknown_cost (calls), cost_usd (of the known),
         cost_per_call_usd with _low and _high, cost_per_1000_usd, cost_per_right_usd (by the first scorer; a graded
         answer counts by its part). For each scorer score_NAME, _low, _high, _n (scored calls, failed ones too under
-        failures="wrong"), _unscored (answered, but the scorer could not tell) and _method (hybrid_nb.bench.stats says
-        what each is). For ttft_any_s, ttft_answer_s and latency_s of answered calls _p50 and _p95 with _low and
-        _high, _p90, _p99; the medians tpot_s_p50, chunk_gap_s_p50, tokens_per_s_p50, queue_s_p50 and
+        failures="wrong"), _unscored (answered, but the scorer could not tell) and _method (what each is, is told by
+        hybrid_nb.bench.statistics.intervals). For ttft_any_s, ttft_answer_s and latency_s of answered calls _p50 and
+        _p95 with _low and _high, _p90, _p99; the medians tpot_s_p50, chunk_gap_s_p50, tokens_per_s_p50, queue_s_p50 and
         token_discrepancy_p50. goodput_rps: calls a second that were answered within all `limits`, such as
         {"ttft_any_s": 1.0, "latency_s": 5}, over the run's (or the stage's) window.
         """
-        from hybrid_nb.bench.summary import summary
+        from hybrid_nb.bench.statistics.summary import summary
 
         return summary(self, limits, confidence, by, failures, seed)
 
@@ -69,7 +71,7 @@ class Figures:
         its window, requests_per_s and output_tokens_per_s that came in the window, unknown_tokens (answers without
         a count, which are not in it), mean_in_flight, max_in_flight, and with limits goodput_rps and goodput_share.
         """
-        from hybrid_nb.bench.system import system
+        from hybrid_nb.bench.statistics.system import system
 
         return system(self, limits)
 
@@ -87,7 +89,7 @@ class Figures:
         0/1 scores: exact McNemar test, interval by Bonett and Price. Else: permutation test by changing signs (exact
         up to 12 samples that differ), interval by bootstrap-t (5 to 499 samples) or t.
         """
-        from hybrid_nb.bench.pairs import paired
+        from hybrid_nb.bench.statistics.pairs import paired
 
         return paired(self, scorer, confidence, failures, seed)
 
@@ -105,7 +107,7 @@ class Figures:
         differences; n_needed: samples that `difference` needs (0.05: five points). alpha is (1 - confidence) over the
         number of pairs, the strictest step of Holm. 0/1 scores: the exact power of McNemar's test; else of the t test.
         """
-        from hybrid_nb.bench.power import power as power_
+        from hybrid_nb.bench.statistics.power import power as power_
 
         return power_(self, scorer, difference, power, confidence, failures)
 
@@ -126,7 +128,7 @@ class Figures:
         Failed calls, and answers whose time is unknown, lie over every bound. Exact (binomial), whatever the
         distribution, for calls that do not depend on each other.
         """
-        from hybrid_nb.bench.certify import certify
+        from hybrid_nb.bench.statistics.certify import certify
 
         return certify(self, measure, percentile, at_most, confidence)
 
@@ -144,7 +146,7 @@ class Figures:
 
         samples: that are in it; too_few: those with fewer than k scored epochs, which are not.
         """
-        from hybrid_nb.bench.epochs import pass_at
+        from hybrid_nb.bench.statistics.epochs import pass_at
 
         return pass_at(self, k, scorer, right, confidence, failures, seed)
 
@@ -154,7 +156,7 @@ class Figures:
         reducer: "mean", "median", "mode" (of several the least) or "at_least_K" (1 when K epochs are right; missing
         where fewer than K are scored).
         """
-        from hybrid_nb.bench.epochs import reduced
+        from hybrid_nb.bench.statistics.epochs import reduced
 
         return reduced(self, reducer, scorer, failures)
 
@@ -165,7 +167,7 @@ class Figures:
         `front` (no other is cheaper and as good, or better and as cheap) and why. A model whose cost or score is
         unknown has no place: its `front` is missing, and the explanation says so.
         """
-        from hybrid_nb.bench.tradeoff import pareto
+        from hybrid_nb.bench.statistics.tradeoff import pareto
 
         return pareto(self, scorer, confidence, failures, seed)
 
@@ -173,7 +175,7 @@ class Figures:
         """Average improvement in quality (RouterBench): area under the non-decreasing hull of cost and quality, over
         the highest cost. None: fewer than two models of known cost.
         """
-        from hybrid_nb.bench.tradeoff import aiq
+        from hybrid_nb.bench.statistics.tradeoff import aiq
 
         return aiq(self, scorer, failures)
 
@@ -187,7 +189,7 @@ class Figures:
         """The summary for people, with sentences below it: who is tied, whether the times are to be trusted, what is
         missing. Printed it fits 100 columns; a cell shows it as HTML; `.to_markdown()`, `.to_html()`, `.frame`.
         """
-        from hybrid_nb.bench.tables import report
+        from hybrid_nb.bench.statistics.tables import report
 
         return report(self, limits, confidence, failures, seed)
 

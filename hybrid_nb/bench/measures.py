@@ -3,7 +3,8 @@
 Tools disagree on these words, so each is defined here, and the raw times are kept beside them. Missing stays missing.
 
 schedule_delay_s     started - due: how late the client itself was
-queue_s              sent - due: all waiting before the first byte, in limits and queues of ours too
+queue_s              sent - due: all waiting before the request went to the socket: in limits and queues of ours, and
+                     for a connection where none was open
 ttft_any_s           first output of any kind, reasoning too - sent                   (as AIPerf, inference-perf)
 ttft_answer_s        first text that is not reasoning - sent
 tpot_s               (last output - first output) / (output tokens - 1)                (as vLLM, inference-perf)

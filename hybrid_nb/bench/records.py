@@ -60,7 +60,7 @@ class Call:
         stage: the place in a sweep or ramp, from 0; `stage_rate` its requests a second (None: closed loop).
         due_at: when the schedule wanted it sent; in a closed loop, when its slot was free.
         started_at: when the client came to it. started_at - due_at is the client's own lateness (schedule delay).
-        sent_at: when its first attempt was written, after limits and queues.
+        sent_at: when the request of its first attempt went to the socket, after limits, queues and connecting.
         first_any_at, first_answer_at, last_at, end_at: first output of any kind, first text that is not reasoning,
             last output, and the end.
         in_flight: calls of the run under way when it was started, itself included.

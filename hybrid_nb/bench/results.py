@@ -97,7 +97,9 @@ class Run(Drawn):
         scores = [(call.key, name, *score) for call in calls for name, score in call.scores.items()]
         return cls(table, frame(chunks, CHUNK_COLUMNS), frame(scores, SCORE_COLUMNS), frame(votes, VOTE_COLUMNS), info)
 
-    def rescore(self, scorers: Any, data: Any = None, router: Any = None, allow_code: bool = False) -> Run:
+    def rescore(
+        self, scorers: Any, data: Any = None, router: Any = None, *, allow_code: bool = False, progress: Any = True
+    ) -> Run:
         """This run, finished or loaded, with other scorers; its models are not asked again.
 
         Scores of the same name are replaced, others stay, votes are added. An interrupt keeps what is scored.
@@ -107,20 +109,21 @@ class Run(Drawn):
             data: the samples with their ids, where scorers need more than the input and target that the run keeps.
             router: asks judges.
             allow_code: lets scorers run code that models wrote.
+            progress: a line while it lasts, or a function that is told.
 
         Raises:
             OptionValueError: before anything is spent: a target is missing, a judge has no router, ...
         """
-        from hybrid_nb.bench.rescoring import rescored
+        from hybrid_nb.bench.grading.rescoring import rescored
 
-        return rescored(self, scorers, data, router, allow_code)
+        return rescored(self, scorers, data, router, allow_code, progress)
 
     def judge_report(self, confidence: float = 0.95) -> pd.DataFrame:
         """How far the run's judges can be trusted, one row a judge: do both orders agree, does the longer answer win.
 
-        See hybrid_nb.bench.judge.judge_report for the columns.
+        See hybrid_nb.bench.grading.judge.judge_report for the columns.
         """
-        from hybrid_nb.bench.judge import judge_report
+        from hybrid_nb.bench.grading.judge import judge_report
 
         return judge_report(self.votes, self.calls, self.scores, confidence=confidence)
 

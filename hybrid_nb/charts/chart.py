@@ -121,6 +121,13 @@ class Grid:
             if len(values) != len(texts):
                 raise ValueError(f"{self.name}: {len(values)} values with {len(texts)} texts")
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """What the lightest and the darkest colour stand for; a share's are 0 and 1."""
+        found = [value for row in self.values for value in row if value is not None]
+        low, high = min([0.0, *found]), max([1.0 if self.unit == "share" else 0.0, *found])
+        return low, high if high > low else low + 1
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -204,7 +211,7 @@ def spread(items: Iterable[float | None], times: float = 20.0) -> Scale:
 
 
 def _axes(chart: Chart) -> str:
-    return f"{chart.y.label} by {chart.x.label}"
+    return f"{chart.y.label} by {chart.x.label}" if chart.x.label and chart.y.label else ""
 
 
 def _same(mark: Any, first: str, *others: str) -> None:

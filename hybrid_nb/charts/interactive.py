@@ -76,7 +76,10 @@ def _axis(axis: Axis, chart: Chart) -> dict[str, Any]:
         found |= {"tickvals": [at for at, _ in ticks], "ticktext": [words(name) for _, name in ticks]}
     elif axis.scale != "time":
         found |= {"tickformat": FORMATS[axis.unit], "ticksuffix": " s" if axis.unit == "s" else ""}
-    if axis.low == 0 and axis.scale == "linear":
+    if axis.low is not None and axis.high is not None and axis.scale == "linear":
+        top = max([axis.high, *_reach(chart, axis is chart.x)])
+        found["range"] = [axis.low, top + (top - axis.low) * 0.03]
+    elif axis.low == 0 and axis.scale == "linear":
         found["rangemode"] = "tozero"
     return found | ({"autorange": "reversed"} if axis.down else {})
 
@@ -196,12 +199,16 @@ def _spans(go: Any, found: Any, mark: Spans, chart: Chart) -> None:
 
 
 def _grid(go: Any, found: Any, mark: Grid, chart: Chart) -> None:
-    values = known(value for row in mark.values for value in row)
-    top = max([1.0 if mark.unit == "share" else 0.0, *values])
-    found.add_trace(go.Heatmap(z=[list(row) for row in mark.values], colorscale="Cividis", zmin=min([0.0, *values]),
-                               text=[[words(text) for text in row] for row in mark.texts], texttemplate="%{text}",
-                               zmax=top, showscale=False, xgap=2, ygap=2, hoverinfo="text",
-                               hoverongaps=False))  # fmt: skip
+    low, high = mark.reach
+    scale = [[place / (len(look.CIVIDIS) - 1), colour] for place, colour in enumerate(look.CIVIDIS)]
+    texts = [[words(text) for text in row] for row in mark.texts]
+    found.add_trace(go.Heatmap(z=[list(row) for row in mark.values], colorscale=scale, zmin=low, zmax=high, text=texts,
+                               showscale=False, xgap=2, ygap=2, hoverinfo="text", hoverongaps=False))  # fmt: skip
+    for y, row in enumerate(mark.values):
+        for x, value in enumerate(row):
+            if value is not None:  # each text in black or white, as its cell asks for
+                ink = look.on(look.shade((value - low) / (high - low)))
+                found.add_annotation(x=x, y=y, text=texts[y][x], showarrow=False, font={"color": ink})
 
 
 def _rule(_: Any, found: Any, mark: Rule, chart: Chart) -> None:

@@ -26,6 +26,49 @@ DASHES: tuple[tuple[float, ...], ...] = (
     (1, 2),
 )  # in widths of a line
 
+CIVIDIS = (
+    "#00224e",
+    "#083370",
+    "#35456c",
+    "#4f576c",
+    "#666970",
+    "#7d7c78",
+    "#948e77",
+    "#aea371",
+    "#c8b866",
+    "#e5cf52",
+    "#fee838",
+)  # fmt: skip - of a heat map: blue to yellow, even in lightness (Nuñez, Anderton, Renslow 2018)
+
+
+def shade(share: float) -> str:
+    """The colour of a heat map's cell, 0 to 1."""
+    place = min(max(share, 0.0), 1.0) * (len(CIVIDIS) - 1)
+    below = min(int(place), len(CIVIDIS) - 2)
+    parts = zip(_parts(CIVIDIS[below]), _parts(CIVIDIS[below + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - below)):02x}" for a, b in parts)
+
+
+def on(background: str) -> str:
+    """Black or white, whichever is read better on a colour: at least 4.5:1."""
+    return "#000000" if luminance(background) > 0.18 else "#ffffff"
+
+
+def luminance(found: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    linear = [part / 3294.6 if part <= 10.31475 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in _parts(found)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _parts(found: str) -> tuple[int, int, int]:
+    return int(found[1:3], 16), int(found[3:5], 16), int(found[5:7], 16)
+
 
 def colour(tone: int | None) -> str:
     return INK if tone is None else COLOURS[tone % len(COLOURS)]
@@ -54,7 +97,7 @@ def ticked(value: float, unit: Unit) -> str:
     """The same at a tick of an axis, where no figure may be lost: "$0.175"."""
     if unit == "usd" and abs(value) >= 0.1 and abs(round(value, 2) - value) > 1e-9:
         return f"{'-' if value < 0 else ''}${abs(value):,.4f}".rstrip("0")
-    return written(value, unit)
+    return written(value, unit).removesuffix(".00") if unit == "usd" else written(value, unit)
 
 
 def _figure(value: float) -> str:
@@ -62,8 +105,7 @@ def _figure(value: float) -> str:
     if value == 0:
         return "0"
     if value >= 0.1:
-        text = f"{value:,.2f}"
-        return text.removesuffix(".00") if value >= 10 else text
+        return f"{value:,.2f}"
     places = min(12, 1 - math.floor(math.log10(value)))
     return f"{value:.{places}f}".rstrip("0").rstrip(".") or "0"
 
@@ -84,7 +126,7 @@ def moment(at: float) -> str:
 
 def fewer(ticks: tuple[tuple[float, str], ...], most: int) -> tuple[tuple[float, str], ...]:
     """Evenly chosen names where there is no room for all; the first one stays."""
-    every = max(1, math.ceil(len(ticks) / most))
+    every = max(1, math.ceil(len(ticks) / max(1, most)))
     return ticks[::every]
 
 

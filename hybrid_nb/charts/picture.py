@@ -75,7 +75,7 @@ class Picture:
     def _page(self) -> str:
         from html import escape
 
-        drawn = self.figure.to_html(full_html=False, include_plotlyjs=True)
+        drawn = self.figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
         return _PAGE.format(title=escape(self.chart.title), alt=escape(self.alt), drawn=drawn)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:

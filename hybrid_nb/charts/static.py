@@ -29,6 +29,7 @@ OWN = {
     "figure.constrained_layout.w_pad": 0.1,
 }  # fmt: skip
 Kind = Literal["png", "jpeg"]
+LONGEST = 28  # characters of a tick's name
 _one = threading.Lock()  # rcParams are the process's
 
 
@@ -79,7 +80,8 @@ def _drawn(figure: Any, chart: Chart) -> None:
     if not any(isinstance(mark, Grid) for mark in chart.marks):
         axes.grid(axis="both", color=look.FAINT, alpha=0.22, linewidth=0.8)
         axes.set_axisbelow(True)
-    _axis(axes.xaxis, axes.set_xscale, chart.x, 10)
+    longest = max((min(len(name), LONGEST) for _, name in chart.x.ticks), default=1)
+    _axis(axes.xaxis, axes.set_xscale, chart.x, int(chart.width * 0.75 / (8 * longest + 14)))
     _axis(axes.yaxis, axes.set_yscale, chart.y, 24)
     draw(axes, chart)
     _limits(axes, chart)
@@ -101,7 +103,7 @@ def _axis(axis: Any, set_scale: Any, told: Axis, room: int) -> None:
     if told.ticks:
         ticks = look.fewer(told.ticks, room)
         axis.set_major_locator(ticker.FixedLocator([at for at, _ in ticks]))
-        axis.set_major_formatter(ticker.FixedFormatter([look.shortened(name, 28) for _, name in ticks]))
+        axis.set_major_formatter(ticker.FixedFormatter([look.shortened(name, LONGEST) for _, name in ticks]))
     elif told.scale == "time":
         locator = dates.AutoDateLocator(tz="UTC", minticks=3, maxticks=10)
         axis.set_major_locator(locator)
@@ -155,7 +157,7 @@ def _tidied(text: str, chart: Chart, inline: bool) -> str:
     size = r'\1 width="\2" height="\3"' if not inline else r'\1 style="width: 100%; height: auto; max-width: \2px"'
     named = f' role="img" aria-label="{escape(chart.alt)}"'.replace("\\", r"\\")
     text = _SIZE.sub(size + named, text, count=1)
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(r'(<g\b[^>]*?) id="[^"]*"', r"\1", text)
     for own in (look.INK, look.FAINT) if inline else ():
         text = text.replace(own, "currentColor")
     return text

@@ -92,35 +92,23 @@ def _spans(axes: Any, mark: Spans, chart: Chart) -> None:
 
 
 def _grid(axes: Any, mark: Grid, chart: Chart) -> None:
-    from matplotlib import colormaps
-    from matplotlib.colors import Normalize
-
-    found = [value for row in mark.values for value in row if value is not None]
-    scale = Normalize(min([0.0, *found]), max([1.0 if mark.unit == "share" else 0.0, *found]))
-    colours = colormaps["cividis"]
+    low, high = mark.reach
     for y, (row, texts) in enumerate(zip(mark.values, mark.texts, strict=True)):
         for x, (value, text) in enumerate(zip(row, texts, strict=True)):
-            shade = None if value is None else colours(scale(value))
-            _cell(axes, (x, y), text, shade)
-    axes.set(xlim=(-0.5, len(chart.x.ticks) - 0.5), ylim=(-0.5, len(chart.y.ticks) - 0.5))
+            _cell(axes, (x, y), text, None if value is None else look.shade((value - low) / (high - low)))
+    axes.set(xlim=(-0.5, max(1, len(chart.x.ticks)) - 0.5), ylim=(-0.5, max(1, len(chart.y.ticks)) - 0.5))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
 
-def _cell(axes: Any, at: tuple[int, int], text: str, shade: Any) -> None:
+def _cell(axes: Any, at: tuple[int, int], text: str, shade: str | None) -> None:
     from matplotlib.patches import Rectangle
 
-    look_of = {"facecolor": "none", "edgecolor": look.FAINT, "linestyle": ":"} if shade is None else {
-        "facecolor": shade, "edgecolor": look.PAPER}  # fmt: skip
-    axes.add_patch(Rectangle((at[0] - 0.5, at[1] - 0.5), 1, 1, linewidth=1, **look_of))
-    words = look.INK if shade is None else "#000000" if _light(shade) > 0.18 else "#ffffff"
+    empty: dict[str, Any] = {"facecolor": "none", "edgecolor": look.FAINT, "linestyle": ":"}
+    looks = empty if shade is None else {"facecolor": shade, "edgecolor": look.PAPER}
+    axes.add_patch(Rectangle((at[0] - 0.5, at[1] - 0.5), 1, 1, linewidth=1, **looks))
+    words = look.INK if shade is None else look.on(shade)
     axes.text(*at, text, ha="center", va="center", fontsize=11, color=words)
-
-
-def _light(shade: Any) -> float:
-    """The luminance of WCAG; above 0.18 black words have the larger contrast."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in shade[:3]]
-    return float(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
 
 
 def _rule(axes: Any, mark: Rule, chart: Chart) -> None:

@@ -222,15 +222,24 @@ def _explain(candidates: Sequence[Candidate]) -> list[str]:
     return [f"{'+' if c.accepted else '-'} {c.target} ({c.tier}): {c.reason}" for c in candidates]
 
 
+class Trial(NamedTuple):
+    """The first candidate is asked to learn of it. Dollars of the call as they are to be expected: `extra` is what it
+    costs over the usual choice, which would cost `usual` (0 where that is unknown).
+    """
+
+    extra: float
+    usual: float
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
     """Where a request would go: every candidate in order of preference, each with its reason.
 
-    `extra`: the first is asked to learn of it, which costs so many dollars over the usual choice; None: it is not.
+    `trial` is set where the first was chosen to learn of it.
     """
 
     candidates: tuple[Candidate, ...]
-    extra: float | None = None
+    trial: Trial | None = None
 
     @property
     def accepted(self) -> tuple[Candidate, ...]:
@@ -446,6 +455,9 @@ def _fate(attempt: Attempt) -> str:
     return "did not fit" if attempt.outcome == "cancelled" else "failed"
 
 
+LONG_REASON = 100  # characters
+
+
 def footer_line(reply: Reply) -> str:
     parts = [f"{reply.provider}/{reply.model}"]
     if reply.latency is not None:
@@ -460,7 +472,8 @@ def footer_line(reply: Reply) -> str:
     if slower:
         parts.append(f"faster than {', '.join(slower)}")
     if not lost and reply.route.reason:
-        parts.append(reply.route.reason)
+        reason = reply.route.reason
+        parts.append(reason if len(reason) <= LONG_REASON else reason.partition(": ")[0])  # the route has the numbers
     if reply.finish != "stop":
         parts.append({"length": reply.route.cut or "cut at max_tokens"}.get(reply.finish, reply.finish))
     return " · ".join(parts)

@@ -8,178 +8,52 @@ alone count until they agree again. Times are unix time and come in; None is unk
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hybrid_nb.core.types import Target
-from hybrid_nb.engine import bounds
+from hybrid_nb.engine.batch import Batch
+from hybrid_nb.engine.samples import FADED, Scores, Times
 from hybrid_nb.engine.standing import Measured, Score, Speed
 
-DAY = 86_400.0
-RECENT = 20  # of the latest live samples are compared with all others
-RECENT_FOR = DAY
-UNLIKELY = 1e-4  # the chance of the latest samples below which a target has changed
-SLOWEST = 0.1  # the share of slowest calls that the latest are compared with
-FADED = 1.0  # samples below which nothing is known
-RENEW = 60.0  # seconds after which bounds are computed anew
+RENEW = 60.0  # seconds after which all bounds are computed anew
+NOTICE = 0.5  # seconds after which some of those are that live calls or time changed
+AT_ONCE = 50
 MOST_VIEWS = 64  # clusters that are kept ready
+MOST_CELLS = 10_000  # above which live calls add no targets: models may be named endlessly
 _LONGEST = 200.0  # half-lives after which the weights begin anew, long before they overflow
 
 
-class Batch(NamedTuple):
-    """Samples of one target at one time: of a run, or of one live call. Sums, so that they can be kept and added.
-
-    `ttft` and `latency` count calls by bucket of time, `failed` those without an answer among `calls`; `output` and
-    `cost` are (count, sum) of tokens and dollars; `scores` are (count, sum, sum of squares) by scorer.
-    """
+class Known(NamedTuple):
+    """A row of Evidence.rows(): how many calls and scores there were, and what they come to now."""
 
     target: Target
     cluster: str | None
-    at: float
-    calls: float = 0.0
-    failed: float = 0.0
-    ttft: Mapping[int, float] = {}
-    latency: Mapping[int, float] = {}
-    output: tuple[float, float] = (0.0, 0.0)
-    cost: tuple[float, float] = (0.0, 0.0)
-    scores: Mapping[str, tuple[float, float, float]] = {}
-    live: bool = False
-
-
-def one_call(
-    target: Target,
-    cluster: str | None,
-    at: float,
-    ok: bool,
-    ttft: float | None = None,
-    latency: float | None = None,
-    output: float | None = None,
-    cost: float | None = None,
-) -> Batch:
-    """A live call: seconds, tokens of output and dollars; None: not known."""
-    return Batch(
-        target,
-        cluster,
-        at,
-        1.0,
-        0.0 if ok else 1.0,
-        {} if ttft is None or not ok else {bounds.bucket(ttft): 1.0},
-        {} if latency is None or not ok else {bounds.bucket(latency): 1.0},
-        (0.0, 0.0) if output is None else (1.0, output),
-        (0.0, 0.0) if cost is None else (1.0, cost),
-        live=True,
-    )
-
-
-def one_score(target: Target, cluster: str | None, at: float, scorer: str, value: float) -> Batch:
-    """A person's or program's word about one live answer, from 0 to 1."""
-    return Batch(target, cluster, at, scores={scorer: (1.0, value, value * value)}, live=True)
-
-
-@dataclass(slots=True)
-class _Scores:
-    n: float = 0.0
-    total: float = 0.0
-    squares: float = 0.0
-    at: float = -math.inf
-    latest: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))  # (at, score), live
-
-    def add(self, sums: tuple[float, float, float], weight: float, at: float, live: bool) -> None:
-        n, total, squares = sums
-        self.n += weight * n
-        self.total += weight * total
-        self.squares += weight * squares
-        self.at = max(self.at, at)
-        if live and n:
-            self.latest.append((at, total / n))
-
-    def scaled(self, by: float) -> None:
-        self.n, self.total, self.squares = self.n * by, self.total * by, self.squares * by
-
-    def told(self, scale: float, now: float) -> Score | None:
-        """What they say; `scale` is what a weight is worth now."""
-        n = self.n * scale
-        if n < FADED:
-            return None
-        mean = min(1.0, max(0.0, self.total / self.n))
-        spread = max(0.0, self.squares / self.n - mean * mean)
-        age = max(0.0, now - self.at)
-        fresh = [score for at, score in self.latest if now - at <= RECENT_FOR]
-        if len(fresh) < n and _contradict(fresh, (mean * n + 0.5) / (n + 1)):
-            m, latest = len(fresh), sum(fresh) / len(fresh)
-            return Score(latest, *bounds.share(m, latest), m, age, True)
-        return Score(mean, *bounds.share(n, mean, spread), n, age, False)
-
-
-def _contradict(fresh: list[float], mean: float) -> bool:
-    """Whether the latest scores can hardly come from this mean, above or below it."""
-    m, right = len(fresh), sum(fresh)
-    worse = bounds.at_least(m - math.ceil(right), m, 1 - mean) if right < mean * m else 1.0
-    better = bounds.at_least(math.floor(right), m, mean) if right > mean * m else 1.0
-    return min(worse, better) < UNLIKELY
-
-
-@dataclass(slots=True)
-class _Times:
-    buckets: dict[int, float] = field(default_factory=dict)
-    latest: deque[tuple[float, int | None]] = field(default_factory=lambda: deque(maxlen=RECENT))  # None: it failed
-
-    def add(self, counts: Mapping[int, float], failed: float, weight: float, at: float, live: bool) -> None:
-        for number, count in counts.items():
-            self.buckets[number] = self.buckets.get(number, 0.0) + weight * count
-        if live and (counts or failed):
-            self.latest.append((at, next(iter(counts), None)))
-
-    def told(self, calls: float, failed: float, scale: float, now: float) -> Speed | None:
-        """The bounds of the percentile; those of the latest calls alone where they have become slower.
-
-        `calls` and `failed` are those of the cell: where only some answers were timed, only so many failures count.
-        """
-        buckets = {number: count * scale for number, count in self.buckets.items()}
-        timed = sum(buckets.values())
-        failed *= timed / (calls - failed) if calls - failed > 1e-9 * calls else scale
-        n = timed + failed
-        if n < FADED:
-            return None
-        fresh = [number for at, number in self.latest if now - at <= RECENT_FOR]
-        if len(fresh) < n and self._slower(buckets, n, failed, fresh):
-            counts: dict[int, float] = {}
-            for number in fresh:
-                if number is not None:
-                    counts[number] = counts.get(number, 0.0) + 1
-            return Speed(*bounds.certified(counts, fresh.count(None)), len(fresh), True)
-        return Speed(*bounds.certified(buckets, failed), n, False)
-
-    @staticmethod
-    def _slower(buckets: Mapping[int, float], n: float, failed: float, fresh: list[int | None]) -> bool:
-        above, limit = failed, None
-        for number in sorted(buckets, reverse=True):
-            if above + buckets[number] > SLOWEST * n:
-                limit = number
-                break
-            above += buckets[number]
-        if limit is None:
-            return False
-        late = sum(number is None or number > limit for number in fresh)
-        return late > 0 and bounds.at_least(late, len(fresh), max(above / n, 0.02)) < UNLIKELY
+    scorer: str | None
+    calls: float
+    scores: float
+    effective: float  # calls, as much as they are worth now
+    measured: Measured
+    age: float
 
 
 @dataclass(slots=True)
 class _Cell:
     """All samples of one target, of one cluster or of all."""
 
+    count: float = 0.0  # of calls, whatever their age
     calls: float = 0.0
     failed: float = 0.0
-    ttft: _Times = field(default_factory=_Times)
-    latency: _Times = field(default_factory=_Times)
+    ttft: Times = field(default_factory=Times)
+    latency: Times = field(default_factory=Times)
     output: tuple[float, float] = (0.0, 0.0)
     cost: tuple[float, float] = (0.0, 0.0)
-    scores: dict[str, _Scores] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
     at: float = -math.inf
 
     def add(self, batch: Batch, weight: float) -> None:
+        self.count += batch.calls
         self.calls += weight * batch.calls
         self.failed += weight * batch.failed
         self.at = max(self.at, batch.at)
@@ -188,13 +62,13 @@ class _Cell:
         self.output = (self.output[0] + weight * batch.output[0], self.output[1] + weight * batch.output[1])
         self.cost = (self.cost[0] + weight * batch.cost[0], self.cost[1] + weight * batch.cost[1])
         for scorer, sums in batch.scores.items():
-            self.scores.setdefault(scorer, _Scores()).add(sums, weight, batch.at, batch.live)
+            self.scores.setdefault(scorer, Scores()).add(sums, weight, batch.at, batch.live)
 
     def scaled(self, by: float) -> None:
         self.calls, self.failed = self.calls * by, self.failed * by
         self.output, self.cost = (self.output[0] * by, self.output[1] * by), (self.cost[0] * by, self.cost[1] * by)
         for times in (self.ttft, self.latency):
-            times.buckets = {number: count * by for number, count in times.buckets.items()}
+            times.scaled(by)
         for scores in self.scores.values():
             scores.scaled(by)
 
@@ -202,12 +76,22 @@ class _Cell:
 class _View:
     """The bounds of one cluster and scorer, and which of them are to be computed anew."""
 
-    __slots__ = ("at", "stale", "targets")
+    __slots__ = ("at", "changed", "looked", "stale", "targets", "typical")
 
-    def __init__(self, at: float) -> None:
-        self.at = at
+    def __init__(self) -> None:
+        self.at = self.looked = -math.inf  # when all were found stale, and when some of those were last computed
+        self.typical: float | None = None
         self.targets: dict[Target, Measured] = {}
-        self.stale: set[Target] = set()
+        self.changed: set[Target] = set()  # at once
+        self.stale: set[Target] = set()  # some at a time, as there may be many
+
+    def due(self, now: float) -> list[Target]:
+        """Those whose time has come."""
+        found, self.changed = list(self.changed), set()
+        if self.stale and now - self.looked >= NOTICE:
+            self.looked = now
+            found += [self.stale.pop() for _ in range(min(AT_ONCE, len(self.stale)))]
+        return found
 
 
 class Evidence:
@@ -218,22 +102,29 @@ class Evidence:
         self._began = began
         self._cells: dict[tuple[Target, str | None], _Cell] = {}
         self._views: dict[tuple[str | None, str | None], _View] = {}
+        self.clusters: set[str] = set()
+        self.scorers: set[str] = set()
         self.told: dict[str, float] = {}  # by scorer, when a live answer was last scored
 
     def add(self, batch: Batch) -> None:
         """Samples of now or of the past. A live call makes no cluster: their names come from runs and feedback."""
         if batch.at - self._began > _LONGEST * self.half_life:
             self._rebase(batch.at)
+        if batch.live and len(self._cells) >= MOST_CELLS and (batch.target, None) not in self._cells:
+            return
         weight = self._weight(batch.at)
         self._cell(batch.target, None).add(batch, weight)
         known = (batch.target, batch.cluster) in self._cells
         if batch.cluster is not None and (known or batch.scores or not batch.live):
             self._cell(batch.target, batch.cluster).add(batch, weight)
+            self.clusters.add(batch.cluster)
+        self.scorers.update(batch.scores)
         if batch.live:
             for scorer in batch.scores:
                 self.told[scorer] = max(batch.at, self.told.get(scorer, batch.at))
+        at_once = bool(batch.scores) or not batch.live
         for view in self._views.values():
-            view.stale.add(batch.target)
+            (view.changed if at_once else view.stale).add(batch.target)
 
     def _cell(self, target: Target, cluster: str | None) -> _Cell:
         return self._cells.setdefault((target, cluster), _Cell())
@@ -250,16 +141,6 @@ class Evidence:
             cell.scaled(by)
         self._views.clear()
 
-    @property
-    def clusters(self) -> list[str]:
-        """The clusters that anything is known of."""
-        return sorted({cluster for _, cluster in self._cells if cluster is not None})
-
-    @property
-    def scorers(self) -> list[str]:
-        """The scorers whose scores are known."""
-        return sorted({scorer for cell in self._cells.values() for scorer in cell.scores})
-
     def learns(self, scorer: str | None, now: float) -> bool:
         """Whether live answers are scored, so that trying one tells of its quality."""
         at = self.told.get(scorer) if scorer else None
@@ -268,15 +149,25 @@ class Evidence:
     def view(self, cluster: str | None, scorer: str | None, now: float) -> Mapping[Target, Measured]:
         """What is known of each target for requests of a cluster (None: of all), by one scorer."""
         view = self._views.get((cluster, scorer))
-        if view is None or not 0 <= now - view.at < RENEW:
+        if view is None:
             if len(self._views) >= MOST_VIEWS:
                 self._views.clear()
-            view = self._views[cluster, scorer] = _View(now)
+            view = self._views[cluster, scorer] = _View()
+            view.changed = {target for target, _ in self._cells}
+        elif not 0 <= now - view.at < RENEW:
             view.stale = {target for target, _ in self._cells}
-        for target in view.stale:
+        for target in view.due(now):
             view.targets[target] = self.measured(target, cluster, scorer, now)
-        view.stale = set()
+        if not 0 <= now - view.at < RENEW:
+            view.at = now
+            outputs = [m.output for m in view.targets.values() if m.output is not None]
+            view.typical = sum(outputs) / len(outputs) if outputs else None
         return view.targets
+
+    def typical(self, cluster: str | None, scorer: str | None) -> float | None:
+        """Tokens of an answer to such a request, of a target that nothing is known of: the mean of the others."""
+        view = self._views.get((cluster, scorer))
+        return view.typical if view else None
 
     def measured(self, target: Target, cluster: str | None, scorer: str | None, now: float) -> Measured:
         """The bounds of one target. What is not known of the cluster is taken from all of them together."""
@@ -302,11 +193,14 @@ class Evidence:
             together,
         )
 
-    def rows(self, scorer: str | None, now: float) -> Iterable[tuple[Target, str | None, Measured, float]]:
-        """Every target and cluster with its bounds and the seconds since its latest sample, for looking."""
+    def rows(self, now: float) -> Iterable[Known]:
+        """Everything that is known, for looking: of each target, cluster and scorer."""
         for (target, cluster), cell in sorted(self._cells.items(), key=lambda item: (item[0][0], item[0][1] or "")):
-            found = self.measured(target, cluster, scorer, now)
-            yield target, cluster, found, max(0.0, now - cell.at)
+            for scorer in cell.scores or (None,):
+                count = cell.scores[scorer].count if scorer else 0.0
+                found = self.measured(target, cluster, scorer, now)
+                worth = cell.calls / self._weight(now)
+                yield Known(target, cluster, scorer, cell.count, count, worth, found, max(0.0, now - cell.at))
 
 
 def _mean(sums: tuple[float, float], scale: float) -> float | None:
@@ -321,7 +215,7 @@ def _quality(cell: _Cell, scorer: str | None, scale: float, now: float) -> Score
 
 def _speed(what: str, own: _Cell, whole: _Cell, scale: float, now: float) -> Speed | None:
     """Of the cluster where there are enough samples of it, and nothing has changed for all of them."""
-    times: _Times = getattr(whole, what)
+    times: Times = getattr(whole, what)
     everything = times.told(whole.calls, whole.failed, scale, now)
     if own is whole or (everything is not None and everything.changed):
         return everything

@@ -7,7 +7,9 @@
 5. unknown    quality is asked for and nothing is known of it: the order of the configuration
 
 So quality is never given up for a price or a time without the reason saying so. A share of the calls explores: what
-may be cheaper, or better where nobody meets the need, goes first if a call can answer what is not known of it.
+may be cheaper, or better where nobody meets the need, goes first if a call can answer what is not known of it. Drawn
+in proportion to what trying it is worth, and only where there is hope: of what tests/benchmark/regret.py compared
+(anybody, the best, in proportion, with and without hope) the least regret.
 """
 
 from __future__ import annotations
@@ -17,32 +19,21 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from hybrid_nb.core.types import money
+from hybrid_nb.core.types import Trial, money
 from hybrid_nb.engine.asks import Ask, Pair, Ranked
-from hybrid_nb.engine.catalogue import Option
-from hybrid_nb.engine.facts import Fact
-from hybrid_nb.engine.standing import Measured, Speed, View
+from hybrid_nb.engine.bounds import Z
+from hybrid_nb.engine.standing import Measured, Score, Speed, View
 
 MEETS, OPEN, LATE, BELOW, UNKNOWN = range(5)
+HOPE = 0.3  # the chance of being good enough from which on something cheaper is tried
 _NONE = Measured()
-_priced = lru_cache(maxsize=4096)(money)
 
 
 class Choice(NamedTuple):
-    """The order; `extra` is dollars that exploring costs over the order without it; None: nothing was explored."""
+    """The order, and what exploring costs where the first is there for that."""
 
     ranked: list[Ranked]
-    extra: float | None = None
-
-
-class _Place(NamedTuple):
-    group: int
-    by: float
-    place: int
-    option: Option
-    measured: Measured
-    cost: float | None
-    slow: float | None = None  # seconds to the first token just now, where they are over the need
+    trial: Trial | None = None
 
 
 def measured(pairs: Sequence[Pair], ask: Ask) -> list[Ranked]:
@@ -52,167 +43,189 @@ def measured(pairs: Sequence[Pair], ask: Ask) -> list[Ranked]:
 
 def choose(pairs: Sequence[Pair], ask: Ask) -> Choice:
     """All options in order, and what exploring costs."""
-    view = ask.facts.evidence or View()
-    places = _placed(pairs, ask, view)
-    places.sort(key=_key)
-    trial = _trial(places, ask, view)
-    words = _Words(places, ask, view)
-    if trial is None:
-        return Choice([(p.option, words.of(p)) for p in places])
-    usual, tried = places[0], places[trial]
-    rest = [(p.option, words.of(p)) for p in places if p is not tried]
-    return Choice([(tried.option, words.tried(tried, usual)), *rest], _extra(tried, usual))
+    board = _Board(pairs, ask)
+    first, *others = board.order
+    rest = board.told(others)
+    tried = board.drawn(first, others)
+    if tried is None:
+        return Choice([(board.options[first], board.chosen(first)), *rest])
+    del rest[others.index(tried)]
+    usual = (board.options[first], board.chosen(first))
+    trial = Trial(board.dearer(tried, first), board.costs[first] or 0.0)
+    return Choice([(board.options[tried], board.tried(tried, first)), usual, *rest], trial)
 
 
-def _key(place: _Place) -> tuple[int, float, int]:
-    return place[0], place[1], place[2]
+class _Board:
+    """One decision: what each option meets, by its place in the order of the configuration."""
 
+    def __init__(self, pairs: Sequence[Pair], ask: Ask) -> None:
+        self.ask, self.view = ask, ask.facts.evidence or View()
+        self.options = [option for option, _ in pairs]
+        known, expected, typical = self.view.targets, ask.expected, self.view.typical
+        self.known = [known.get(option.target, _NONE) for option in self.options]
+        self.costs: list[float | None] = []
+        for option, m in zip(self.options, self.known, strict=True):
+            # without a typical length, what nothing is known of would be taken for dearer
+            cost = expected(option, typical if m.output is None else m.output)
+            self.costs.append(m.cost if cost is None else cost)
+        self.slow: dict[int, float] = {}  # seconds to the first token just now, where they are over the need
+        if ask.max_ttft is not None:
+            times = ((place, fact.ttft) for place, (_, fact) in enumerate(pairs))
+            self.slow = {place: ttft for place, ttft in times if ttft is not None and ttft > ask.max_ttft}
+        placed = self._placed()
+        self.groups = [group for group, _, _ in placed]
+        self.order = [place for _, _, place in sorted(placed)]
+        self.needs = _needs(ask)
 
-# --- what each of them meets --------------------------------------------------------------------------------
+    def _placed(self) -> list[tuple[int, float, int]]:
+        """(group, what decides within it, place)."""
+        needed, ask = self.ask.min_quality, self.ask
+        timed = ask.max_ttft is not None or ask.max_latency is not None
+        found: list[tuple[int, float, int]] = []
+        for place, m in enumerate(self.known):
+            cost = self.costs[place]
+            by = math.inf if cost is None else cost
+            if needed is not None and (m.quality is None or m.quality.low < needed):
+                found.append((UNKNOWN, 0.0, place) if m.quality is None else (BELOW, -m.quality.low, place))
+            elif not timed:
+                found.append((MEETS, by, place))
+            else:
+                group, over = self._in_time(m, place)
+                found.append((group, over if group == LATE else by, place))
+        return found
 
+    def _in_time(self, m: Measured, place: int) -> tuple[int, float]:
+        """(group, how far a time is over its need)."""
+        group, over, limit = MEETS, 0.0, self.ask.max_ttft
+        if limit is not None:
+            group, over = _meets(m.ttft, limit)
+            if place in self.slow:
+                group, over = LATE, max(over, self.slow[place] / limit)
+        if self.ask.max_latency is not None:
+            other, far = _meets(m.latency, self.ask.max_latency)
+            group, over = max(group, other), max(over, far)
+        return group, over
 
-def _placed(pairs: Sequence[Pair], ask: Ask, view: View) -> list[_Place]:
-    known, needed = view.targets, ask.min_quality
-    timed = ask.max_ttft is not None or ask.max_latency is not None
-    typical = _typical(view) if known else None
-    found: list[_Place] = []
-    for place, (option, fact) in enumerate(pairs):
-        m = known.get(option.target, _NONE)
-        cost = ask.expected(option, typical if m.output is None else m.output)
-        if cost is None:
-            cost = m.cost
-        by = math.inf if cost is None else cost
-        if needed is not None and (m.quality is None or m.quality.low < needed):
-            group, by = (UNKNOWN, 0.0) if m.quality is None else (BELOW, -m.quality.low)
-            found.append(_Place(group, by, place, option, m, cost))
-        elif not timed:
-            found.append(_Place(MEETS, by, place, option, m, cost))
-        else:
-            group, over, slow = _in_time(m, fact, ask)
-            found.append(_Place(group, over if group == LATE else by, place, option, m, cost, slow))
-    return found
+    # --- exploring ------------------------------------------------------------------------------------------
 
+    def drawn(self, first: int, others: Sequence[int]) -> int | None:
+        """Which of the others goes first for once, to learn of it; None: nobody does."""
+        rng, explore = self.ask.facts.rng, self.ask.explore
+        if rng is None or not explore or not others or rng.random() >= explore:
+            return None
+        worth = {place: self._worth(place, first) for place in others}
+        able = [place for place, value in worth.items() if value > 0]
+        return rng.choices(able, [worth[place] for place in able])[0] if able else None
 
-def _typical(view: View) -> float | None:
-    """Tokens that answers have, for targets that nothing is known of: else they would be taken for dearer."""
-    outputs = [m.output for m in view.targets.values() if m.output is not None]
-    return sum(outputs) / len(outputs) if outputs else None
+    def _worth(self, place: int, first: int) -> float:
+        """What trying it is worth: the chance that it is good enough, times what it would save; 0: nothing, or a call
+        cannot tell. Where nobody meets the need, the chance alone.
+        """
+        cost, usual, met = self.costs[place], self.costs[first], self.groups[first] == MEETS
+        if cost is None or (met and usual is not None and cost >= usual) or not self._open(place):
+            return 0.0
+        chance = _chance(self.known[place].quality, self.ask.min_quality)
+        if self.dearer(place, first) > self.view.left:
+            return 0.0
+        if not met or usual is None:
+            return chance
+        return chance * (usual - cost) if chance >= HOPE else 0.0
 
-
-def _in_time(m: Measured, fact: Fact, ask: Ask) -> tuple[int, float, float | None]:
-    """(group, how far a time is over its need, seconds to the first token just now if they are over it)."""
-    group, over, slow = MEETS, 0.0, None
-    for limit, speed in ((ask.max_ttft, m.ttft), (ask.max_latency, m.latency)):
-        if limit is None or (speed is not None and speed.most is not None and speed.most <= limit):
-            continue
-        if speed is not None and speed.least is not None and speed.least > limit:
-            group, over = LATE, max(over, speed.least / limit)
-        else:
-            group = max(group, OPEN)
-    if ask.max_ttft is not None and fact.ttft is not None and fact.ttft > ask.max_ttft:
-        group, over, slow = LATE, max(over, fact.ttft / ask.max_ttft), fact.ttft
-    return group, over, slow
-
-
-# --- exploring ----------------------------------------------------------------------------------------------
-
-
-def _trial(places: Sequence[_Place], ask: Ask, view: View) -> int | None:
-    """Which of them goes first for once, to learn of it; None: nobody does."""
-    rng = ask.facts.rng
-    if rng is None or not ask.explore or len(places) < 2 or rng.random() >= ask.explore:
-        return None
-    usual = places[0]
-    able = [n for n in range(1, len(places)) if _worth(places[n], usual, ask, view)]
-    return rng.choice(able) if able else None
-
-
-def _worth(place: _Place, usual: _Place, ask: Ask, view: View) -> bool:
-    """Whether it may be cheaper (or better, where nobody meets the need), and a call can tell."""
-    if place.cost is None or not _open(place, ask, view):
-        return False
-    cheaper = usual.cost is None or place.cost < usual.cost
-    return (cheaper or usual.group != MEETS) and _extra(place, usual) <= view.left
-
-
-def _open(place: _Place, ask: Ask, view: View) -> bool:
-    """Whether nothing that is known rules it out, and what is not known is told by calls."""
-    m = place.measured
-    if place.slow is not None:
-        return False
-    if ask.min_quality is not None and (m.quality is None or m.quality.low < ask.min_quality):
-        if not view.learns or (m.quality is not None and m.quality.high < ask.min_quality and not m.quality.changed):
+    def _open(self, place: int) -> bool:
+        """Whether nothing that is known rules it out, and what is not known is told by calls."""
+        ask, m = self.ask, self.known[place]
+        if place in self.slow:
             return False
-        asked = True
-    else:
-        asked = False
-    for limit, speed in ((ask.max_ttft, m.ttft), (ask.max_latency, m.latency)):
-        if limit is None or (speed is not None and speed.most is not None and speed.most <= limit):
-            continue
-        if _misses(speed, limit):
+        asked = ask.min_quality is not None and (m.quality is None or m.quality.low < ask.min_quality)
+        if asked and (not self.view.learns or _below(m.quality, ask.min_quality or 0.0)):
             return False
-        asked = True
-    return asked
+        for limit, speed in ((ask.max_ttft, m.ttft), (ask.max_latency, m.latency)):
+            if limit is not None:
+                group, _ = _meets(speed, limit)
+                if group == LATE and not (speed is not None and speed.changed):
+                    return False
+                asked = asked or group != MEETS
+        return asked
+
+    def dearer(self, place: int, first: int) -> float:
+        """Dollars over the usual choice; all of its own cost where that of the usual one is unknown."""
+        return max(0.0, (self.costs[place] or 0.0) - (self.costs[first] or 0.0))
+
+    # --- in words -------------------------------------------------------------------------------------------
+
+    def told(self, places: Sequence[int]) -> list[Ranked]:
+        """Those that are not first, each with its reason."""
+        heads = {**_OTHERS, MEETS: f"meets {self.needs}: " if self.needs else ""}
+        groups, options, known, costs = self.groups, self.options, self.known, self.costs
+        found = [(options[p], f"{heads[groups[p]]}{known[p].words}, {_cost(costs[p])}") for p in places]
+        return [(o, self._late(p) + text) for p, (o, text) in zip(places, found, strict=True)] if self.slow else found
+
+    def chosen(self, place: int) -> str:
+        """Why the first is first."""
+        return f"{self._head(self.groups[place])}{self._late(place)}{self._numbers(place)}{self._note}"
+
+    def tried(self, place: int, first: int) -> str:
+        """Why another one goes first for once."""
+        may = "it may be cheaper and" if self.groups[first] == MEETS else "it may"
+        instead = f"instead of {self.options[first].target} at {_cost(self.costs[first])}"
+        return f"explored: {may} meet {self.needs}: {self._numbers(place)} {instead}{self._note}"
+
+    def _numbers(self, place: int) -> str:
+        return f"{self.known[place].words}, {_cost(self.costs[place])}"
+
+    @property
+    def _note(self) -> str:
+        kind = self.view.kind and f"cluster {self.view.kind}"
+        return "".join(f"; {part}" for part in (kind, self.view.note) if part)
+
+    def _late(self, place: int) -> str:
+        if place not in self.slow:
+            return ""
+        return f"asked late: {self.slow[place]:.2f} s to first token, over max_ttft {self.ask.max_ttft:g} s; "
+
+    def _head(self, group: int) -> str:
+        if group == MEETS:
+            met = self.groups.count(MEETS)
+            return f"cheapest of {met} that meet {self.needs}: " if self.needs else "cheapest: "
+        if group == OPEN:
+            return f"nobody is certified to meet {self.needs}, this one may: "
+        if group == UNKNOWN:
+            return f"nobody is known to meet {self.needs}: "
+        return f"nobody meets {self.needs}, {_BEST[group]}: "
 
 
-def _misses(speed: Speed | None, limit: float) -> bool:
-    return speed is not None and not speed.changed and speed.least is not None and speed.least > limit
+def _meets(speed: Speed | None, limit: float) -> tuple[int, float]:
+    """(group, how far it is over the limit) of a time."""
+    if speed is None:
+        return OPEN, 0.0
+    if speed.most is not None and speed.most <= limit:
+        return MEETS, 0.0
+    if speed.least is not None and speed.least > limit:
+        return LATE, speed.least / limit
+    return OPEN, 0.0
 
 
-def _extra(place: _Place, usual: _Place) -> float:
-    """Dollars over the usual choice; all of its own cost where that of the usual one is unknown."""
-    return max(0.0, (place.cost or 0.0) - (usual.cost or 0.0))
+def _below(quality: Score | None, needed: float) -> bool:
+    return quality is not None and not quality.changed and quality.high < needed
 
 
-# --- in words -----------------------------------------------------------------------------------------------
+def _chance(quality: Score | None, needed: float | None) -> float:
+    """About how likely the quality is enough."""
+    if needed is None:
+        return 1.0
+    if quality is None:
+        return 0.5
+    deviation = max(1e-6, (quality.high - quality.low) / (2 * Z))
+    return 0.5 * math.erfc((needed - quality.mean) / deviation / math.sqrt(2))
 
 
-class _Words:
-    """The reasons of one decision."""
-
-    def __init__(self, places: Sequence[_Place], ask: Ask, view: View) -> None:
-        self._ask = ask
-        self._first = places[0]
-        self._met = sum(p.group == MEETS for p in places)
-        self._needs = _needs(ask)
-        self._note = "".join(f"; {part}" for part in (view.kind and f"cluster {view.kind}", view.note) if part)
-
-    def of(self, place: _Place) -> str:
-        """Why it has its place."""
-        numbers = f"{place.measured.words}, {self._cost(place.cost)}"
-        text = self._head(place) if place is self._first else self._other(place)
-        if place.slow is not None:
-            numbers = (
-                f"asked late: {place.slow:.2f} s to first token, over max_ttft {self._ask.max_ttft:g} s; {numbers}"
-            )
-        return f"{text}{numbers}{self._note if place is self._first else ''}"
-
-    def _head(self, place: _Place) -> str:
-        if place.group == MEETS:
-            return f"cheapest of {self._met} that meet {self._needs}: " if self._needs else "cheapest: "
-        if place.group == OPEN:
-            return f"nobody is certified to meet {self._needs}, this one may: "
-        if place.group == UNKNOWN:
-            return f"nobody is known to meet {self._needs}: "
-        return f"nobody meets {self._needs}, {_BEST[place.group]}: "
-
-    def _other(self, place: _Place) -> str:
-        return f"meets {self._needs}: " if place.group == MEETS and self._needs else _OTHERS[place.group]
-
-    def tried(self, place: _Place, usual: _Place) -> str:
-        """Why it goes first for once."""
-        may = f"it may {'be cheaper and ' if usual.group == MEETS else ''}meet {self._needs}"
-        instead = f"instead of {usual.option.target} at {self._cost(usual.cost)}"
-        return f"explored: {may}: {place.measured.words}, {self._cost(place.cost)} {instead}{self._note}"
-
-    @staticmethod
-    def _cost(cost: float | None) -> str:
-        return "unknown cost" if cost is None else "free" if cost == 0 else f"{_priced(cost)} a call"
+@lru_cache(maxsize=8192)
+def _cost(cost: float | None) -> str:
+    return "unknown cost" if cost is None else "free" if cost == 0 else f"{money(cost)} a call"
 
 
 _BEST = {LATE: "this one is nearest and meets the quality", BELOW: "this one has the best quality bound"}
 _OTHERS = {
-    MEETS: "",
     OPEN: "its time is not certified: ",
     LATE: "too slow: ",
     BELOW: "its quality is not certified: ",

@@ -25,7 +25,7 @@ from hybrid_nb.core.errors import (
     UnsupportedFeatureError,
 )
 from hybrid_nb.core.provider import Provider
-from hybrid_nb.core.types import Candidate, Request, RoutePlan, Target, Tier
+from hybrid_nb.core.types import Candidate, Request, RoutePlan, Target, Tier, Trial
 from hybrid_nb.engine.asks import Ask, Pair, Ranked
 from hybrid_nb.engine.assemble import estimate_input
 from hybrid_nb.engine.catalogue import Catalogue, Option
@@ -160,13 +160,13 @@ class _Decision:
         if rollout and rollout[0].includes(key) and all(o.target != rollout[1].target for o in options):
             options = [*options, rollout[1]]
         usable, late, down = self._parted(self._fitting(options))
-        ranked, extra = self._ranked(usable) if usable else ([], None)
+        ranked, trial = self._ranked(usable) if usable else ([], None)
         if rollout:
-            ranked = _rolled(ranked, rollout[1].target, rollout[0], key)
-        return RoutePlan((*self._candidates([*ranked, *late, *down]), *self.rejected), extra)
+            ranked, trial = _rolled(ranked, rollout[1].target, rollout[0], key), None
+        return RoutePlan((*self._candidates([*ranked, *late, *down]), *self.rejected), trial)
 
-    def _ranked(self, usable: Sequence[Pair]) -> tuple[list[Ranked], float | None]:
-        """In the order of the strategy, and what exploring costs."""
+    def _ranked(self, usable: Sequence[Pair]) -> tuple[list[Ranked], Trial | None]:
+        """In the order of the strategy, and what exploring costs, where it does."""
         need, catalogue, request = self.need, self.catalogue, self.request
         if not self.measured:
             ask = Ask(self.facts, self._cost, need.max_ttft, catalogue.explore)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from hybrid_nb.core.types import Target
 from hybrid_nb.engine.bounds import CONFIDENCE, PERCENTILE
 
+DAY = 86_400.0  # seconds
+
 
 class Score(NamedTuple):
     """A mean score with its bounds, from `n` samples (old ones count less), `age` seconds after the latest.
@@ -41,13 +43,13 @@ class Speed(NamedTuple):
         """In words, as in "p95 first token <= 0.61 s (95 %)"."""
         name = f"p{PERCENTILE * 100:g} {what}"
         if self.changed:
-            slow = "it fails now" if self.least == math.inf else f"> {self.least or 0:.2f} s"
+            slow = "it fails now" if self.least == math.inf else f"> {floor(self.least or 0.0)} s"
             return f"{name} {slow} in its latest {self.n:.0f} calls"
         if self.most is None:
             return f"{name} not certified (n={self.n:.0f})"
         if self.most == math.inf:
             return f"{name} none: it fails too often"
-        return f"{name} <= {self.most:.2f} s ({CONFIDENCE:.0%})".replace("%)", " %)")
+        return f"{name} <= {ceiling(self.most)} s ({CONFIDENCE:.0%})".replace("%)", " %)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class View:
     """What evidence says of all targets for one request.
 
     `kind` is the request's cluster and `note` what is to be told of how it was found; `learns`: live answers are
-    scored, so that a call tells of quality; `left` is dollars that exploring may still cost.
+    scored, so that a call tells of quality; `left` is dollars that exploring may still cost, `typical` the tokens of
+    an answer where nothing is known of a target.
     """
 
     targets: Mapping[Target, Measured] = field(default_factory=dict)
@@ -100,17 +103,23 @@ class View:
     note: str = ""
     learns: bool = False
     left: float = 0.0
+    typical: float | None = None
 
 
 def ago(seconds: float) -> str:
     """ "3 days old", "5 h old", "new": to a person's precision."""
     if seconds < 3600:
         return "new"
-    if seconds < 2 * 86_400:
+    if seconds < 2 * DAY:
         return f"{seconds / 3600:.0f} h old"
-    return f"{seconds / 86_400:.0f} days old"
+    return f"{seconds / DAY:.0f} days old"
 
 
 def floor(value: float) -> str:
     """Two digits that do not promise more than there is."""
     return f"{math.floor(value * 100 + 1e-9) / 100:.2f}"
+
+
+def ceiling(value: float) -> str:
+    """Likewise of what is not passed."""
+    return f"{math.ceil(value * 100 - 1e-9) / 100:.2f}"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from hybrid_nb.core.config import nearest
 from hybrid_nb.core.inputs import OptionValueError
+from hybrid_nb.ledger import daily
 from hybrid_nb.ledger.entries import PICO
 from hybrid_nb.ledger.store import Ledger
 
@@ -62,6 +63,14 @@ def costs(ledger: Ledger, by: Sequence[str], since: float | None) -> list[tuple[
     before anything was sent cost nothing); `saved_usd` is what answers that were given again had cost, where that is
     known.
     """
+    for name in by:
+        group(name)
+    told = daily.costs(ledger, by, since)
+    return summed(ledger, by, since) if told is None else told
+
+
+def summed(ledger: Ledger, by: Sequence[str], since: float | None) -> list[tuple[Any, ...]]:
+    """The same from the calls themselves, one by one."""
     keys = ", ".join(f"{group(name)} AS g{i}" for i, name in enumerate(by))
     numbers = ", ".join(f"g{i}" for i in range(len(by)))
     nothing_sent = "(attempts = 0 AND cost_usd IS NULL)"

@@ -20,12 +20,17 @@ from hybrid_nb.ledger.store import Ledger, Many
 
 LAST = 30 * 86_400.0  # seconds that an answer is kept which nobody uses
 TOGETHER = 500  # keys that one query asks for
-_TABLE = """
-CREATE TABLE IF NOT EXISTS mapped (
+_TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS mapped (
   job TEXT NOT NULL, key BLOB NOT NULL, time REAL NOT NULL, used REAL NOT NULL, text BLOB NOT NULL,
   provider TEXT NOT NULL, model TEXT NOT NULL, cost_usd INTEGER, output_tokens INTEGER, PRIMARY KEY (job, key)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS mapped_used ON mapped (used)",
+    "CREATE INDEX IF NOT EXISTS mapped_time ON mapped (job, time)",
 )
-"""
+_MEAN = "SELECT AVG(output_tokens) FROM (SELECT output_tokens FROM mapped WHERE job = ? ORDER BY time DESC LIMIT 1000)"
 _PUT = "INSERT OR REPLACE INTO mapped VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -62,7 +67,8 @@ def row(job: str, key: bytes, reply: Reply, now: float) -> Row:
 
 def create(db: sqlite3.Connection) -> None:
     """The table, where it is not there yet."""
-    db.execute(_TABLE)
+    for statement in _TABLES:
+        db.execute(statement)
 
 
 def put(rows: list[Row], db: sqlite3.Connection) -> None:
@@ -112,8 +118,9 @@ class Mapped:
         return dropped
 
     async def used(self, job: str, keys: Sequence[bytes], now: float) -> None:
-        """See `used`."""
-        await self._ledger.transact(partial(used, job, keys, now))
+        """See `used`; some at a time, so that calls under way are not held up."""
+        for part in _parts(keys):
+            await self._ledger.transact(partial(used, job, part, now))
 
     def find(self, job: str, keys: Iterable[bytes], since: float = 0.0) -> Iterator[Kept]:
         """Those of these requests that have an answer not older than `since`."""
@@ -121,7 +128,7 @@ class Mapped:
             marks = ",".join("?" * len(part))
             query = (
                 "SELECT key, text, provider, model, cost_usd FROM mapped "
-                f"WHERE job = ? AND time >= ? AND key IN ({marks})"
+                f"WHERE job = ? AND +time >= ? AND key IN ({marks})"  # +: not by the index of times
             )
             for found in self._ledger.rows(query, (job, since, *part)):
                 yield Kept(bytes(found[0]), bytes(found[1]).decode("utf-8", "surrogatepass"), *found[2:])
@@ -131,8 +138,8 @@ class Mapped:
         return int(self._ledger.rows("SELECT COUNT(*) FROM mapped WHERE job = ? AND time >= ?", (job, since))[0][0])
 
     def mean(self, job: str) -> float | None:
-        """Tokens of an answer in the mean of what is kept of a job; None: nothing is."""
-        found: Any = self._ledger.rows("SELECT AVG(output_tokens) FROM mapped WHERE job = ?", (job,))[0][0]
+        """Tokens of an answer in the mean of the latest that are kept of a job; None: nothing is."""
+        found: Any = self._ledger.rows(_MEAN, (job,))[0][0]
         return None if found is None else float(found)
 
 

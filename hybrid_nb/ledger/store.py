@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 
 from hybrid_nb.core import forks
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.ledger import daily_tables
 from hybrid_nb.ledger.entries import ATTEMPT_COLUMNS, CALL_COLUMNS, PICO, Entry
 
 log = logging.getLogger("hybrid_nb")
 _inherited: list[sqlite3.Connection] = []  # of a parent process: neither used nor closed here
 _forking = threading.Lock()
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 WINDOW = 0.001  # seconds between commits: calls that come close together share one, as a commit costs more than a row
 CROWD = 3  # operations in a commit from which on calls come close together; a lone call never waits
 LOCK_PATIENCE = 2.0  # seconds that a finished call waits for its row while another process holds the lock
@@ -192,6 +193,7 @@ class Ledger:
             db.execute(_RESERVATIONS)
             db.execute(_SPEND)
             db.execute(_SPENT_BEFORE)
+            daily_tables.prepare(db)
             db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             db.execute("COMMIT")
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 LARGEST = 64  # requests in a part, so that a dead worker's part is soon found
 WAITING = 2  # parts that wait for each process; prompts beyond are not made yet
 LOOK = 0.1  # seconds between looks at the cluster
+DRAW = 0.5  # seconds between looks at the ledger, for the bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class _Run:
         self._table, self._way, self._bar, self._started = table, way, bar, started
         self._purse = order.purse
         self._store = Mapped(router._ledger)
-        self._seen = 0  # answers that the bar has counted
+        self._seen, self._next = 0, 0.0  # answers that the bar has counted, and when it counts again
 
     def go(self, tasks: Iterable[tuple[Callable[..., Report], tuple[Any, ...]]]) -> None:
         distributed = late("distributed", "dask")
@@ -156,6 +157,9 @@ class _Run:
 
     def _look(self) -> None:
         time.sleep(LOOK)
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + DRAW
         known = self._store.count(self._job.id, self._started)
         if known > self._seen:
             spent = purses.usd(purses.read(self._router._ledger, self._purse).settled)

@@ -1,7 +1,8 @@
-"""What a map is likely to cost, told before anything is sent. Pure, but for the router's own plan."""
+"""What a map is likely to cost, told before anything is sent."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,7 @@ from hybrid_nb.core.provider import Provider
 from hybrid_nb.core.types import Candidate, Request, money
 from hybrid_nb.engine.allowance import Rates, rates_of
 from hybrid_nb.ledger import prices
+from hybrid_nb.ledger.entries import PICO
 
 if TYPE_CHECKING:
     from hybrid_nb.mapping.job import Job
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from hybrid_nb.router import Router
 
 TYPICAL = 256  # tokens of an answer, where none of the same kind is known
-PICO = 10**12
 
 
 class Estimate(NamedTuple):
@@ -30,12 +31,15 @@ class Estimate(NamedTuple):
     target: str | None
     likely: Decimal | None
     most: Decimal | None
+    room: Decimal | None = None  # what the budgets leave; None: they limit nothing
 
     def words(self, max_cost: Decimal | None) -> str:
         """For people, after "asking 25"."""
         whom = f" of {self.target}" if self.target else ""
         bounds = [f"at most {money(self.most)} without retries"] if self.most else []
-        bounds += [f"max_cost {money(max_cost)}"] if max_cost is not None else []
+        bounds += [f"max_cost {money(max_cost) if max_cost else '$0'}"] if max_cost is not None else []
+        if self.room is not None and self.likely is not None and self.likely > self.room:
+            bounds.append(f"the budget leaves {money(self.room) if self.room else '$0'}")
         cost = "likely " + ("an unknown amount" if self.likely is None else money(self.likely))
         return f"{whom}: {cost}" + (f" ({', '.join(bounds)})" if bounds else "")
 
@@ -84,7 +88,15 @@ def foreseen(router: Router, job: Job, request: Request, todo: Tokens, answer: f
     if bounded and all(rates is None for rates in known):
         raise BudgetExceededError(unpriced(accepted))
     most = job.base.max_tokens
-    return estimate(todo, known[0], str(accepted[0].target), TYPICAL if answer is None else answer, most)
+    guess = estimate(todo, known[0], str(accepted[0].target), TYPICAL if answer is None else answer, most)
+    return guess._replace(room=_room(router))
+
+
+def _room(router: Router) -> Decimal | None:
+    """Dollars that the budgets leave."""
+    periods = router._budget.periods(time.time())
+    left = [max(0, p.limit - p.spent - p.reserved) for p in periods if p.limit is not None]
+    return Decimal(min(left)) / PICO if left else None
 
 
 def unpriced(candidates: Sequence[Candidate]) -> str:

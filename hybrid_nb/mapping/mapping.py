@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from hybrid_nb.core.errors import BudgetExceededError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, money_of
 from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Request
@@ -95,12 +96,14 @@ def map_frame(
     """See Router.map."""
     pandas = late("pandas", "frames")
     if not isinstance(frame, pandas.DataFrame):
+        if hasattr(frame, "to_delayed"):
+            raise OptionTypeError("a dask DataFrame is mapped by workers: give client=, a dask.distributed Client")
         raise OptionTypeError(f"map takes a pandas DataFrame, not {type(frame).__name__}")
     columns = columns_of(output, into)
     check_clash(columns, frame.columns)
     job = job_of(router, output, model, options)
     found = source(frame, prompt)
-    work = read(found, job)
+    work = read(progress.reading(found, len(frame), way.shown), job)
     table = before(router, job, work, way.since)
     run(router, job, found, table, way, partial(asker or ask, router, job, found, way))
     return beside(frame, columns, table)
@@ -162,10 +165,12 @@ def finish(
     left, why = len(table.left), table.stopped.reason if table.stopped else ""
     if way.shown:
         progress.say(progress.end(table.sums, left, why))
-    if table.stopped is not None and table.stopped.error is not None:
+    if table.stopped is not None:
+        error = table.stopped.error or (BudgetExceededError(why) if way.on_error == "raise" else None)
         kept = count.before + table.sums.well
         more = f"stopped here, with {left:,} requests not asked; {kept:,} answers are kept, and not asked for again"
-        raise told(table.stopped.error, more)
+        if error is not None:
+            raise told(error, more)
 
 
 def ask(router: Router, job: Job, found: Source, way: How, table: Table, todo: list[int]) -> None:

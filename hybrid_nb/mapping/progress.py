@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from hybrid_nb.core.late import late
 from hybrid_nb.core.types import money
+
+T = TypeVar("T")
+LONG = 20_000  # rows from which on looking at them takes its time
 
 
 class Count(NamedTuple):
@@ -113,10 +118,29 @@ class Bar:
             self._bar.close()
 
 
-def _tqdm(total: int) -> Any:
+def reading(prompts: Iterable[T], total: int, shown: bool) -> Iterator[T]:
+    """The prompts of a long frame, with a bar while they are looked at."""
+    bar = _tqdm(total, "reading", "row") if shown and total >= LONG else None
+    if bar is None:
+        yield from prompts
+        return
+    try:
+        for prompt in prompts:
+            yield prompt
+            bar.update()
+    finally:
+        bar.close()
+
+
+def _tqdm(total: int, what: str = "map", unit: str = "call") -> Any:
     if os.environ.get("HYBRID_NB_DISPLAY", "").lower() == "static":
         return None
-    try:
-        return late("tqdm.auto", "benchmark").tqdm(total=total, desc="map", unit="call", leave=False)
-    except ImportError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm has one for notebooks without ipywidgets
+        try:
+            kind = late("tqdm.auto", "benchmark").tqdm
+        except ImportError:
+            return None
+        in_notebook = any("notebook" in base.__module__ for base in kind.__mro__)
+        # None: not where standard error is no terminal
+        return kind(total=total, desc=what, unit=unit, leave=False, disable=False if in_notebook else None)

@@ -12,8 +12,8 @@ from typing import Any
 
 from IPython.display import display
 
-from hybrid_nb.bench import bar
-from hybrid_nb.bench.progress import Progress
+from hybrid_nb.bench.traffic import bar
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.display import is_static
 

@@ -12,7 +12,17 @@ from hybrid_nb.notebook.options import OptionError, Parsed
 from hybrid_nb.notebook.pictures import picture
 from hybrid_nb.notebook.structure import schema_from
 
-FOR_CHAT = ("system", "temperature", "max_tokens", "tier", "max_cost", "max_ttft", "cache")
+FOR_CHAT = (
+    "system",
+    "temperature",
+    "max_tokens",
+    "tier",
+    "max_cost",
+    "max_ttft",
+    "min_quality",
+    "max_latency",
+    "cache",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,9 @@ class Judge:
         drawn = share(self.seed, "bias", question, *sorted(answers.values()))
         if drawn < self.first:
             return "The first stands first.\nVERDICT: A"
-        if drawn < self.first + self.longer:
-            won = "A" if len(answers[one]) > len(answers[other]) else "B"
+        more = len(answers[one]) - len(answers[other])
+        if drawn < self.first + self.longer and more:
+            won = "A" if more > 0 else "B"
             return f"{won} says more.\nVERDICT: {won}"
         won = "TIE" if right[one] == right[other] else "A" if right[one] else "B"
         return f"Simulated: A is {_word(right[one])}, B is {_word(right[other])}.\nVERDICT: {won}"

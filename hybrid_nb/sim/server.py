@@ -109,7 +109,10 @@ class Server:
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is for."""
-        log = RequestLog(self._shown(request.path_qs), read_at(request), request.method)
+        received = read_at(request)
+        async with self._turn:
+            await asyncio.sleep(0)  # of many one is let in a turn, so that others are read and written
+        log = RequestLog(self._shown(request.path_qs), received, request.method)
         log.headers = {name: self._redacted(name, value) for name, value in request.headers.items()}
         self.logs.append(log)
         try:
@@ -125,11 +128,6 @@ class Server:
     async def _plan(self, request: web.BaseRequest, log: RequestLog) -> Plan:
         ordinal = next(self._ordinals)
         raw = await request.read()
-        async with self._turn:
-            await asyncio.sleep(0)  # of many at once one is planned a turn, so that reads and writes come between
-            return self._planned(request, raw, ordinal, log)
-
-    def _planned(self, request: web.BaseRequest, raw: bytes, ordinal: int, log: RequestLog) -> Plan:
         incoming = Incoming(request.method, request.path, request.query, request.headers, _parsed(raw), ordinal)
         desk = Desk(self.vendor, self.seed)
         route = desk.route(incoming)

@@ -91,8 +91,31 @@ def planning(folder: str, seconds: float) -> dict[str, float]:
             assert len(plan(request, catalogue).candidates) == size
             found[f"plan_{size}"] = best(lambda: plan(request, catalogue), seconds)  # noqa: B023 - called at once
             found[f"plan_{size}_max_cost"] = best(lambda: plan(capped, catalogue, upper_estimate), seconds)  # noqa: B023
+            found[f"plan_{size}_measured"] = best(measured(catalogue), seconds)
             found[f"router_plan_{size}"] = best(lambda: router.plan("Say hi"), seconds)
     return found
+
+
+def measured(catalogue: Any) -> Callable[[], object]:
+    """plan() by evidence that is known of every target, with two needs."""
+    from hybrid_nb.core.inputs import make_request
+    from hybrid_nb.engine.batch import Batch
+    from hybrid_nb.engine.bounds import bucket
+    from hybrid_nb.engine.catalogue import Catalogue
+    from hybrid_nb.engine.evidence import Evidence
+    from hybrid_nb.engine.facts import Facts
+    from hybrid_nb.engine.plan import plan
+    from hybrid_nb.engine.standing import View
+    from hybrid_nb.state import rates
+
+    known, request = Evidence(1e6, 0.0), make_request("Say hi", min_quality=0.8, max_ttft=1.0)
+    by_evidence = Catalogue(catalogue.providers.values(), {}, "measured", rates=rates)
+    for place, option in enumerate(by_evidence.options):
+        right, times = 60.0 + place % 40, {bucket(0.2 + 0.01 * (place % 100)): 100.0}
+        sums = {"exact": (100.0, right, right)}
+        known.add(Batch(option.target, None, 0.0, 100, 0, times, times, (100.0, 5000.0), (100.0, 0.1), sums))
+    facts = Facts(evidence=View(known.view(None, "exact", 1.0)))
+    return lambda: plan(request, by_evidence, None, facts)
 
 
 async def recording(folder: str, seconds: float) -> dict[str, float]:

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_nb.bench.epochs import pass_at_k
-from hybrid_nb.bench.percentiles import certified_bound, percentile
-from hybrid_nb.bench.power import detectable_mean, detectable_share
-from hybrid_nb.bench.significance import (
+from hybrid_nb.bench.statistics.epochs import pass_at_k
+from hybrid_nb.bench.statistics.intervals import Floats, clustered_error, distribution, mean_interval
+from hybrid_nb.bench.statistics.percentiles import certified_bound, percentile
+from hybrid_nb.bench.statistics.power import detectable_mean, detectable_share
+from hybrid_nb.bench.statistics.significance import (
     difference_interval,
     holm,
     paired_share_interval,
     permutation_test,
     sign_test,
 )
-from hybrid_nb.bench.stats import Floats, clustered_error, distribution, mean_interval
 
 Draw = Callable[[np.random.Generator, int], Floats]
 

@@ -44,7 +44,7 @@ def made_run(
                 clock += 0.05
                 calls.append(_call(name, models[name], number, cluster, epoch, clock, hard, rng, scorer))
     settings = {"models": list(models), "epochs": epochs, "seed": seed, "concurrency": 4}
-    return Run.of(calls, Info(settings, {"hybrid_nb": "0"}, "2026-11-21T00:00:00Z", clock + 5, (scorer,)))
+    return Run.of(calls, Info(settings, {"hybrid_nb": "0"}, "2026-11-21T00:00:00Z", clock + 5, scorers=(scorer,)))
 
 
 def _call(

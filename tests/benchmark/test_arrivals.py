@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_nb.bench.arrivals import Extent, Slot, ramp, resumed, sweep, trace
+from hybrid_nb.bench.traffic.arrivals import Extent, Slot, ramp, resumed, sweep, trace
 
 rates = st.lists(st.floats(0.1, 500), min_size=1, max_size=4)
 

@@ -8,7 +8,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid_nb.bench.progress import Progress
-from hybrid_nb.bench.protocol import Context, Scorer
+from hybrid_nb.bench.grading.protocol import Context, Scorer
 from hybrid_nb.bench.records import Sample, Score
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet
 from tests.conftest import MakeRouter, model_of
@@ -122,7 +122,7 @@ def test_an_open_loop_begins_calls_by_its_schedule(router: Router, fleet: Fleet)
     due = [n / 40 for n in range(10)] + [0.25 + n / 80 for n in range(6)]
     assert calls["due_at"].tolist() == pytest.approx(due)
     received = sorted(chat.received for chat in fleet["openai"].chats)
-    assert received[-1] - received[0] == pytest.approx(due[-1], abs=0.15)  # answers take as long as the whole
+    assert received[-1] - received[0] == pytest.approx(due[-1], abs=1.0)  # one after the other they would take five
     assert calls["in_flight"].max() > 8
 
 
@@ -196,6 +196,19 @@ def test_a_run_stops_before_its_dollars_are_passed(router: Router, fleet: Fleet)
     assert run.info.estimate_usd > limit
 
 
+def test_no_failure_carries_a_run_beyond_its_dollars(router: Router, fleet: Fleet) -> None:
+    router.configure(retries=2)
+    for name, fault in (("openai", Fault("cut", after_tokens=4)), ("gemini", Fault("status", 503))):
+        fleet[name].fail(fault, times=None, match=lambda log: len(str(log.body)) % 3 == 0)
+    data = [f"Tell me about {'the ' * (n % 5)}tides" for n in range(60)]
+    limit = 0.003
+    run = router.benchmark(data, [*MODELS, model_of("anthropic")], max_tokens=60, max_cost=limit, progress=False)
+    attempts = router.attempts()
+    assert len(attempts) > len(run.calls[run.calls["status"] == "ok"])
+    assert limit / 2 < attempts["cost_usd"].sum() <= limit
+    assert run.calls["cost_usd"].sum() == pytest.approx(attempts["cost_usd"].sum())
+
+
 @pytest.mark.parametrize(
     ("change", "options", "told"),
     [
@@ -261,6 +274,21 @@ class Asking(Scorer):
         return Score(float("2" in reply.text))
 
 
+class Default(Asking):
+    """Asks whoever is the default."""
+
+    async def score(self, sample: Sample) -> Score:
+        reply = await self.context.question("What is 1+1?", {})
+        return Score(float("2" in reply.text))
+
+
+def test_a_judge_of_no_name_is_the_default_model(fleet: Fleet, make_router: MakeRouter) -> None:
+    router = make_router(fleet, default_model=MODELS[0])
+    run = router.benchmark(_numbers(2), MODELS[1:], [Default()], max_cost=1, progress=False)
+    assert (run.calls["score_asking"] == 1).all()
+    assert len(fleet["openai"].chats) == 2
+
+
 def test_judges_are_paid_from_the_same_purse(router: Router, fleet: Fleet) -> None:
     run = router.benchmark(_numbers(3), MODELS[1:], [Asking()], progress=False)
     ledger = router.costs(by=None)["cost_usd"].sum()
@@ -269,6 +297,7 @@ def test_judges_are_paid_from_the_same_purse(router: Router, fleet: Fleet) -> No
     assert (run.calls["score_asking"] == 1).all()
     limit = 3 * (16 + 16 + 2 * 10) * 1e-6 + 60e-6  # the calls, and not even one judge's 100 millionths more
     run = router.benchmark(_numbers(3), MODELS[1:], [Asking()], max_tokens=10, max_cost=limit, progress=False)
+    assert run.info.stopped == "budget"
     assert run.scores["value"].isna().any()
     assert run.scores["explanation"].dropna().str.contains("would pass its max_cost").any()
     assert (run.info.judge_cost_usd or 0) + run.calls["cost_usd"].sum() <= limit
@@ -299,27 +328,38 @@ def test_progress_that_raises_does_not_end_the_run(router: Router) -> None:
 
 
 @contextmanager
-def _interrupted(*after: float) -> Iterator[None]:
-    """As by Ctrl-C, so many seconds from now."""
-    timers = [threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)) for seconds in after]
+def _interrupted(when: Callable[[], bool], times: int = 1) -> Iterator[None]:
+    """As by Ctrl-C, as soon as `when` is true, and again after a while."""
+    over = threading.Event()
+
+    def press() -> None:
+        until = time.monotonic() + 30
+        while not when() and time.monotonic() < until:
+            if over.wait(0.01):
+                return
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            if over.wait(0.8):
+                return
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    presser = threading.Thread(target=press)
+    presser.start()
     try:
-        for timer in timers:
-            timer.start()
         yield
     finally:
-        for timer in timers:
-            timer.cancel()
+        over.set()
+        presser.join()
         signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_returns_what_is_finished_with_its_scores(router: Router, fleet: Fleet) -> None:
     fleet["openai"].set(ttft=0.15, tokens_per_second=2000)
-    with _interrupted(1.0):
+    with _interrupted(lambda: len(fleet["openai"].chats) > 8):
         run = router.benchmark(_numbers(400), MODELS[:1], ["includes"], progress=False)
     assert run.info.stopped == "interrupt"
     done = run.calls[run.calls["status"] == "ok"]
-    assert 4 <= len(done) < 100
+    assert 4 <= len(done) < 200
     assert (done["score_includes"] == 1).all()
     assert len(run.calls) == 400
     assert set(run.calls["status"]) == {"ok", "skipped"}
@@ -332,17 +372,19 @@ def test_an_interrupt_returns_what_is_finished_with_its_scores(router: Router, f
 
 class Slow(Scorer):
     name = "slow"
+    begun = threading.Event()
 
     async def score(self, sample: Sample) -> Score:
+        self.begun.set()
         await asyncio.sleep(60)
         return Score(1.0)
 
 
 def test_a_second_interrupt_leaves_the_scoring_out(router: Router) -> None:
     began = time.monotonic()
-    with _interrupted(1.0, 1.6):
+    with _interrupted(Slow.begun.is_set, times=2):
         run = router.benchmark(_numbers(2), MODELS, [Slow()], progress=False)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 30  # and not the minute that the scorer takes
     assert run.info.stopped == "interrupt"
     assert (run.calls["status"] == "ok").all()
     assert run.calls["score_slow"].isna().all()

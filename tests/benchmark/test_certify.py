@@ -9,9 +9,9 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_nb.bench.certify import more_calls
-from hybrid_nb.bench.percentiles import allowed_over, certified_bound, needed
 from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.statistics.certify import more_calls
+from hybrid_nb.bench.statistics.percentiles import allowed_over, certified_bound, needed
 from hybrid_nb.core.inputs import OptionValueError
 from tests.benchmark.made import Truth, made_run
 
@@ -99,5 +99,5 @@ def test_what_cannot_be_certified_is_told(run: Run) -> None:
         run.certify("exact")
     with pytest.raises(OptionValueError, match="neither"):
         run.certify("tokens_per_s")
-    with pytest.raises(OptionValueError, match="between 0 and 100"):
+    with pytest.raises(OptionValueError, match="a number between 0 and 100"):
         run.certify(percentile=100)

@@ -29,7 +29,8 @@ def test_right_answers_asked_once(n: int, share: float) -> None:
 @pytest.mark.parametrize("share", [0.5, 0.95])
 def test_right_answers_asked_often(samples: int, epochs: int, share: float, alike: float) -> None:
     ours, _ = coverage.rights(300, samples, epochs, share, alike)
-    assert ours >= least(0.95, 300)
+    dips = 0.92 if alike == 1 else 0.95  # Wilson's own interval of 20 answers holds a truth of 95 % 92.5 % of the time
+    assert ours >= least(dips, 300)
 
 
 def test_the_plain_clustered_interval_would_not_do() -> None:

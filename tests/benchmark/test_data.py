@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.order import measured, warmup
 from hybrid_nb.bench.records import Item
+from hybrid_nb.bench.traffic.data import items_of
+from hybrid_nb.bench.traffic.order import measured, warmup
 
 ROWS = [
     {"id": "a", "input": "2+2?", "target": "4", "cluster": "maths", "level": 1},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_nb.bench.epochs import pass_all_k, pass_at_k
+from hybrid_nb.bench.statistics.epochs import pass_all_k, pass_at_k
 from hybrid_nb.core.inputs import OptionValueError
 from tests.benchmark.made import Truth, made_run
 

@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from hybrid_nb.bench.job import Keeping
-from hybrid_nb.bench.journal import NAME, Journal
-from hybrid_nb.bench.progress import Counts
 from hybrid_nb.bench.records import Call, Score
 from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.traffic.job import Keeping
+from hybrid_nb.bench.traffic.journal import NAME, Journal
+from hybrid_nb.bench.traffic.progress import Counts
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet
@@ -127,6 +127,26 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         Journal(tmp_path, HEAD)
 
 
+def test_what_was_held_for_a_call_that_was_not_asked_is_free_again(tmp_path: Path) -> None:
+    kept = Keeping(Counts(1), journal=Journal(tmp_path, HEAD))
+    kept.hold("1", Decimal(5))
+    kept.hold("2", Decimal(7))
+    call = _call("1", "skipped", None)
+    call.attempts = 0
+    kept.call(call, Decimal(0))
+    kept.close()
+    past = _reopened(tmp_path).past
+    assert (past.spent, past.unknown, past.calls) == (7, 1, {})
+
+
+def test_what_crashed_twice_is_counted_twice(tmp_path: Path) -> None:
+    for _ in range(2):
+        journal = Journal(tmp_path, HEAD)
+        journal.hold("1", Decimal(5))
+        journal.close()
+    assert _reopened(tmp_path).past.spent == 10
+
+
 # --- runs -------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +175,51 @@ def test_the_same_call_again_asks_only_what_failed(router: Router, fleet: Fleet,
     kept = first.calls[first.calls["status"] == "ok"].set_index("key")["end_at"]
     assert again.calls.set_index("key")["end_at"][kept.index].equals(kept)
     assert Run.load(tmp_path / "run").calls.equals(again.calls)
+
+
+def test_an_open_loop_goes_on_with_the_rest_of_its_schedule(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"rate": [20, 40], "arrivals": "constant", "warmup": 2, "save": tmp_path}
+    data = [f"What is {n}+1?" for n in range(10)]
+    job = router.start_benchmark(data, MODELS, **settings)
+    until = time.monotonic() + 20
+    while job.progress.done < 8 and time.monotonic() < until:
+        time.sleep(0.01)
+    job.stop()
+    first = job.result(20).calls
+    before = first[first["status"] == "ok"]
+    for handle in fleet:
+        handle.clear()
+    run = router.benchmark(data, MODELS, progress=False, **settings)
+    assert len(_prompts(fleet)) == 22 - len(before)
+    calls = run.calls.sort_values("due_at")
+    assert (calls["status"] == "ok").all()
+    assert calls["key"].is_unique
+    assert calls["stage"].tolist() == sorted(calls["stage"]) == [0] * 12 + [1] * 10
+    new = calls[~calls["key"].isin(before["key"])]
+    assert new["due_at"].iloc[0] >= before["end_at"].max()  # the clock goes on, without the pause between
+    assert (new["due_at"].diff().dropna() < 0.0501).all()
+
+
+def test_a_run_that_ends_by_time_is_not_begun_again(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"duration": 0.3, "concurrency": 2, "save": tmp_path, "progress": False}
+    first = router.benchmark(["a", "b"], MODELS, **settings)
+    asked = len(_prompts(fleet))
+    assert asked == len(first.calls) > 4
+    again = router.benchmark(["a", "b"], MODELS, **settings)
+    assert len(again.calls) - asked == len(_prompts(fleet)) - asked <= 4  # if the last call ended before the time did
+
+
+def test_a_corrected_target_is_scored_afresh_without_asking(router: Router, fleet: Fleet, tmp_path: Path) -> None:
+    wrong = [{"input": "What is 2+2?", "target": "5"}, {"input": "What is 3+3?", "target": "6"}]
+    first = router.benchmark(wrong, MODELS, ["includes"], save=tmp_path, progress=False)
+    assert first.calls["score_includes"].mean() == 0.5
+    for handle in fleet:
+        handle.clear()
+    wrong[0]["target"] = "4"
+    again = router.benchmark(wrong, MODELS, ["includes"], save=tmp_path, progress=False)
+    assert again.calls["score_includes"].mean() == 1
+    assert set(again.calls["target"]) == {"4", "6"}
+    assert not _prompts(fleet)
 
 
 def test_other_data_under_the_same_ids_are_another_run(router: Router, fleet: Fleet, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hybrid_nb.bench.arrivals import Extent, sweep
-from hybrid_nb.bench.lag import invalid, spread
-from hybrid_nb.bench.load import Load, Work
-from hybrid_nb.bench.order import Task
 from hybrid_nb.bench.records import Call, Item
-from hybrid_nb.bench.spending import Purse
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic.arrivals import Extent, sweep
+from hybrid_nb.bench.traffic.lag import invalid, spread
+from hybrid_nb.bench.traffic.load import Load, Work
+from hybrid_nb.bench.traffic.order import Task
+from hybrid_nb.bench.traffic.spending import Purse
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.errors import (
     BudgetExceededError,
     InferenceError,
@@ -161,6 +161,17 @@ def test_a_call_that_does_not_fit_beside_others_waits_for_them() -> None:
     ran = Ran(5, takes(1.0, "0.01"), limit="0.50", concurrency=5, most=lambda _task: Decimal("0.40")).run()
     assert ran.load.stopped is None
     assert ran.times("end_at") == [pytest.approx(n, abs=0.1) for n in range(1, 6)]  # one after the other
+
+
+def test_a_call_that_waits_for_money_is_not_asked_once_the_run_is_closed() -> None:
+    async def close(load: Load) -> None:
+        await asyncio.sleep(0.5)
+        load.close("enough")
+
+    ran = Ran(5, takes(1.0), limit="0.50", concurrency=3, most=lambda _task: Decimal("0.40")).run(close)
+    assert [call.status for call in ran.calls] == ["ok"] + ["skipped"] * 4
+    assert ran.calls[0].end_at == pytest.approx(1.0, abs=0.1)  # what is under way is finished
+    assert ran.purse.spent == Decimal("0.01")
 
 
 def test_the_routers_own_budget_stops_the_run_too() -> None:

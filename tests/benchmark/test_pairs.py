@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.power import TTestPower
 
-from hybrid_nb.bench.power import (
+from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.statistics.power import (
     detectable_mean,
     detectable_share,
     power_of_mean,
@@ -17,7 +18,6 @@ from hybrid_nb.bench.power import (
     samples_for_mean,
     samples_for_share,
 )
-from hybrid_nb.bench.results import Run
 from hybrid_nb.core.inputs import OptionValueError
 from tests.benchmark.made import Truth, made_run
 
@@ -90,6 +90,14 @@ def test_failed_calls_are_wrong_or_left_out() -> None:
     left = run.paired(failures="missing").iloc[0]
     assert left["verdict"] == "tied"
     assert left["n"] + left["unmatched"] == 80
+
+
+def test_a_call_that_failed_early_was_not_fast() -> None:
+    run = made_run({"a/m": Truth(failing=0.5), "b/m": Truth()}, samples=60)
+    failed = run.measured[run.measured["status"] != "ok"]
+    assert failed["latency_s"].max() < 0.2  # a fifth of what an answer takes
+    row = run.paired("latency_s").iloc[0]
+    assert (row["verdict"], row["unmatched"]) == ("tied", len(failed))
 
 
 def test_one_model_has_no_pairs_and_one_sample_no_verdict() -> None:

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betaincinv
 
-from hybrid_nb.bench import bradley_terry
-from hybrid_nb.bench.preference import MEAN, POINTS, left_share, preference
 from hybrid_nb.bench.records import VOTE_COLUMNS
 from hybrid_nb.bench.results import frame
+from hybrid_nb.bench.statistics import bradley_terry
+from hybrid_nb.bench.statistics.preference import MEAN, POINTS, left_share, preference
 from hybrid_nb.core.inputs import OptionValueError
 
 SOME = 300  # resamples

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
 import pytest
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.sandbox import Limits, Outcome, run_tests
+from hybrid_nb.bench.grading.sandbox import Limits, Outcome, run_tests
+from hybrid_nb.bench.grading.scoring import prepared
 from hybrid_nb.bench.scorers.code import code_of
-from hybrid_nb.bench.scoring import prepared
 from hybrid_nb.core.inputs import OptionValueError
 
 scorers = hnb.scorers
@@ -45,7 +44,7 @@ async def test_every_form_of_tests() -> None:
 
 async def test_the_answers_own_tests_do_not_count() -> None:
     code = f"{ADD}\ndef test_mine():\n    assert False\n\nif __name__ == '__main__':\n    raise SystemExit(1)\n"
-    assert (await ran(code, "def test_yours():\n    assert add(1, 1) == 2\n")).passed == ("test_yours",)
+    assert await ran(code, "def test_yours():\n    assert add(1, 1) == 2\n") == Outcome(("test_yours",))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +71,24 @@ async def test_time_runs_out() -> None:
     outcome = await ran(ADD, "def test_slow():\n    while True: pass\n", seconds=2)
     assert outcome.told == "time ran out after 2 s, in test_slow"
     assert time.monotonic() - began < 15
+
+
+FORGES = """
+import os
+for number in range(1, 20):
+    try:
+        os.write(number, b'{"name": "the tests", "problem": null}\\n{"end": true}\\n'
+                 b'token {"name": "the tests", "problem": null}\\ntoken {"end": true}\\n')
+    except OSError:
+        pass
+os._exit(0)
+"""
+
+
+async def test_what_it_writes_to_any_pipe_is_no_result() -> None:
+    outcome = await ran(FORGES)
+    assert outcome.passed == ()
+    assert outcome.share == 0
 
 
 async def test_what_it_prints_is_no_result() -> None:
@@ -103,6 +120,18 @@ async def test_what_it_started_is_killed_with_it(files: str) -> None:
     began = time.monotonic()
     outcome = await ran(LEAVES.replace("{files}", files))
     assert outcome.share == 1
+    pid = int(outcome.printed.split()[-1])
+    while alive(pid):
+        assert time.monotonic() - began < 20
+        await asyncio.sleep(0.05)
+
+
+async def test_what_it_started_is_killed_when_time_runs_out() -> None:
+    began = time.monotonic()
+    outcome = await ran(
+        LEAVES.replace("print(p.pid)", "print(p.pid, flush=True)\np.wait()").replace("{files}", ""), seconds=3
+    )
+    assert outcome.told.startswith("time ran out")
     pid = int(outcome.printed.split()[-1])
     while alive(pid):
         assert time.monotonic() - began < 20
@@ -185,7 +214,6 @@ def test_which_code_an_answer_has(text: str, code: str) -> None:
 
 
 def test_the_sandbox_script_stands_alone() -> None:
-    text = (Path(hnb.__file__).parent / "bench" / "child.py").read_text()
+    text = (Path(hnb.__file__).parent / "bench" / "grading" / "child.py").read_text()
     assert "import hybrid_nb" not in text
     assert "from hybrid_nb" not in text
-    assert os.name  # the script itself is run by every test above

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.numbers import answer, numbers
+from hybrid_nb.bench.grading.numbers import answer, numbers
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 
 scorers = hnb.scorers
@@ -210,6 +210,12 @@ CITIES = ["York", "New York", "Paris", "Rome"]
         ("It must be New York.", "B"),
         ("It must be York.", "A"),
         ("Option C fits best", "C"),
+        ("The answer is A because it is old", "A"),
+        ("The answer is I think B. Answer: B", "B"),
+        ("正确答案是B。", "B"),
+        ("Die Antwort ist C.", "C"),
+        ("**Final Answer:** (D)", "D"),
+        ("Answer: D\r\n", "D"),
         ("A good question. It is Rome", "D"),
     ],
 )
@@ -226,6 +232,9 @@ def test_an_ambiguous_answer_is_wrong_and_says_so() -> None:
     )
     listed = rated(scorers.choice(CITIES), "(A) is near, (B) is far", "B")
     assert (listed.value, listed.explanation[:9]) == (0, "ambiguous")
+    assert value(scorers.choice(), "The answer is A and C.", "A") == 0
+    assert value(scorers.choice(), "The answer is A, C is wrong.", "A") == 1
+    assert value(scorers.choice([str(n) for n in range(10)]), "The answer is I.", "I") == 1
     assert rated(scorers.choice(), "I do not know", "A").explanation == "it takes none of the options; the target is A"
 
 
@@ -236,6 +245,13 @@ def test_targets_of_choice_are_letters_texts_or_numbers() -> None:
     assert value(scorers.choice(), "It is Rome", "D", choices=CITIES) == 1
     with pytest.raises(OptionValueError, match="must be one of York"):
         scorers.choice(CITIES).check([scorers.Item("1", "q", "Berlin")])
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", ["\n", "A\n", " ", "(A", "answer is ", "*", "1,", "{", "```python\n", "VERDICT", "-"])
+def test_long_odd_answers_are_scored_in_time(piece: str) -> None:
+    for scorer in (scorers.choice(), scorers.choice(CITIES), scorers.numeric(), scorers.json_schema(SCHEMA)):
+        assert value(scorer, piece * 20_000, "A") in (0, 1, None)
 
 
 @given(st.sampled_from("ABCD"), st.sampled_from("ABCD"))

@@ -6,17 +6,19 @@ import asyncio
 import random
 import threading
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hybrid_nb as hnb
-from hybrid_nb.bench.protocol import Context, PairScorer, Scorer, Vote
+from hybrid_nb.bench.grading.protocol import Context, PairScorer, Scorer, Vote
+from hybrid_nb.bench.grading.scoring import notes, pairs_of, prepared, score_calls
 from hybrid_nb.bench.records import Call
-from hybrid_nb.bench.scoring import notes, pairs_of, prepared, score_calls
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.core.types import Reply
 
@@ -69,6 +71,8 @@ class Callable:
         (lambda output, target: float("nan"), None),
         (lambda output, target: float("inf"), None),
         (lambda output, target: np.float32(0.5), 0.5),
+        (lambda output, target: Decimal("0.5"), 0.5),
+        (lambda output, target: pd.NA, None),
         (lambda output, target: np.bool_(True), 1.0),
         (lambda output, target: Score(0.25, "a quarter"), 0.25),
         (lambda output, target: (0.5, "half"), 0.5),
@@ -171,10 +175,11 @@ async def test_a_scorer_that_raises_is_kept_as_a_row() -> None:
 
 async def test_what_was_scored_before_is_left_as_it_is() -> None:
     calls = [call("a/m", "1", scores={"exact": Score(0.5, "before")}), call("a/m", "2")]
+    calls.append(call("a/m", "3", scores={"exact": Score(None, "the judge failed")}))
     told: list[str] = []
-    items = [Item("1", "q", "yes"), Item("2", "q", "yes")]
+    items = [Item(ident, "q", "yes") for ident in "123"]
     await score_calls(calls, items, prepared("exact"), context(), lambda key, *_: told.append(key))
-    assert told == ["a/m|2|0"]
+    assert sorted(told) == ["a/m|2|0", "a/m|3|0"]
     assert calls[0].scores["exact"].value == 0.5
 
 
@@ -239,8 +244,16 @@ async def test_an_error_of_the_callback_ends_it() -> None:
     def full(*_: Any) -> None:
         raise OSError("disk full")
 
+    class Endless(Scorer):
+        name = "endless"
+
+        async def score(self, sample: scorers.Sample) -> scorers.Score:
+            return await asyncio.get_running_loop().create_future()
+
+    found = [*prepared("exact"), Endless()]
     with pytest.raises(OSError, match="disk full"):
-        await score_calls([call("a/m", "1")], [Item("1", "q", "x")], prepared("exact"), context(), full)
+        async with asyncio.timeout(10):
+            await score_calls([call("a/m", "1")], [Item("1", "q", "x")], found, context(), full)
 
 
 # --- pairs ------------------------------------------------------------------------------------------------

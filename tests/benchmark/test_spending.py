@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_nb.bench.spending import Leave, Paid, Purse
-from hybrid_nb.bench.till import Till
+from hybrid_nb.bench.traffic.spending import Leave, Paid, Purse
+from hybrid_nb.bench.traffic.till import Till
 
 dollars = st.decimals(0, 2, places=4)
 

@@ -15,9 +15,10 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from hybrid_nb.bench import significance, stats
-from hybrid_nb.bench.percentiles import percentile
-from hybrid_nb.bench.stats import mean_interval
+from hybrid_nb.bench.statistics import intervals as stats
+from hybrid_nb.bench.statistics import significance
+from hybrid_nb.bench.statistics.intervals import mean_interval
+from hybrid_nb.bench.statistics.percentiles import percentile
 
 RIGHTS = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=40)
 SHARES = st.lists(st.floats(0, 1), min_size=2, max_size=40)

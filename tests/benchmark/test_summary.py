@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -95,6 +97,10 @@ def test_goodput_counts_calls_within_all_limits(run: Run) -> None:
     found = run.summary(limits).set_index("model").loc["b/m", "goodput_rps"]
     assert found == pytest.approx(kept.sum() / seconds)
     assert run.summary()["goodput_rps"].isna().all()
+    made = dataclasses.replace(
+        run, info=dataclasses.replace(run.info, settings={**run.info.settings, "limits": limits})
+    )
+    assert made.summary()["goodput_rps"].tolist() == run.summary(limits)["goodput_rps"].tolist()
 
 
 def test_wrong_words_are_told(run: Run) -> None:
@@ -104,3 +110,14 @@ def test_wrong_words_are_told(run: Run) -> None:
         run.summary(by="day")
     with pytest.raises(OptionValueError, match="leaves it out"):
         run.summary(failures="zero")
+    for ask in (
+        run.summary,
+        run.paired,
+        run.power,
+        run.certify,
+        run.pareto,
+        run.report,
+        lambda **how: run.pass_at(1, **how),
+    ):
+        with pytest.raises(OptionValueError, match=r"such as 0\.95 for 95 %"):
+            ask(confidence=95)

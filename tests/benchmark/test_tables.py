@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from hybrid_nb.bench import wording
 from hybrid_nb.bench.records import Call
 from hybrid_nb.bench.results import Info, Run
+from hybrid_nb.bench.statistics import wording
 from tests.benchmark.made import Truth, made_run
 
 EVIL = '<img src=x onerror=alert(1)>|"m_1*'
@@ -29,8 +29,9 @@ def test_plain_text_fits_100_columns_and_says_who_is_tied(run: Run) -> None:
     flat = " ".join(text.split())
     assert "a/m and c/m are tied by exact: " in flat or "c/m and a/m are tied by exact: " in flat
     assert "a/m is better than b/m by exact: " in flat
+    assert "With these 100 samples a difference of " in flat
     assert "The cost of 100 calls to c/m is unknown." in flat
-    assert "Failed calls score 0; of its answered calls: b/m " in flat
+    assert "Failed calls score 0; of answered calls alone: b/m " in flat
 
 
 def test_a_row_has_figures_with_intervals_and_a_dash_for_what_is_unknown(run: Run) -> None:
@@ -63,6 +64,18 @@ def test_a_run_that_is_invalid_or_stopped_says_so_first(run: Run) -> None:
     told = Run(calls, run.chunks, run.scores, run.votes, info).report().notes
     assert told[0] == "The times are not to be trusted: the client was late (median 31 ms)."
     assert told[1] == "7 calls not asked (stopped: budget)."
+
+
+def test_a_run_too_small_to_see_anything_says_so() -> None:
+    told = made_run({"a/m": Truth(1.0), "b/m": Truth(1.0)}, samples=3).report().notes
+    assert "So few samples could not have shown any difference." in told
+
+
+def test_a_model_that_always_fails_and_one_sample() -> None:
+    text = repr(made_run({"a/m": Truth(), "b/m": Truth(failing=1.0)}, samples=1).report())
+    assert text.startswith("2 calls to 2 models, 1 sample, ")
+    assert "cannot be compared by exact: 1 sample with both" in text
+    assert "Failed calls score 0." in text
 
 
 def test_many_models_are_told_in_one_sentence() -> None:

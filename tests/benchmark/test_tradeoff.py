@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_nb.bench.tradeoff import hull, hull_area
+from hybrid_nb.bench.statistics.tradeoff import hull, hull_area
 from tests.benchmark.made import Truth, made_run
 
 POINTS = st.lists(st.tuples(st.integers(1, 50).map(float), st.integers(0, 100).map(float)), min_size=1, max_size=8)
@@ -24,6 +24,14 @@ def test_the_front_is_what_nobody_beats_in_both() -> None:
     told = table.set_index("model")["explanation"]
     assert told["bad/m"] == "cheap/m is cheaper and better"
     assert told["secret/m"] == "left out: its cost is unknown"
+
+
+def test_the_better_of_two_at_one_price_is_on_the_front_and_the_cheaper_of_two_as_good() -> None:
+    models = {"a/m": Truth(1.0), "b/m": Truth(0.0), "c/m": Truth(1.0, cost=0.002)}
+    table = made_run(models, samples=10).pareto().set_index("model")
+    assert table["front"].to_dict() == {"a/m": True, "b/m": False, "c/m": False}
+    assert table.loc["b/m", "explanation"] == "a/m is better"
+    assert table.loc["c/m", "explanation"] == "a/m is cheaper"
 
 
 def test_equals_are_both_on_the_front() -> None:

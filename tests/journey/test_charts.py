@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.benchmark.made import Truth, made_run
+from tests.journey import axe
+from tests.journey.browser import Troubles
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 CHART = """
 from hybrid_nb.charts.chart import Axis, Chart, Points
@@ -55,3 +59,26 @@ def test_a_saved_picture_is_seen_before_anything_ran(lab):
     shown = nb.output(1).locator(".js-plotly-plot .main-svg, .plot-img")  # a preview that its renderer saved
     expect(shown.locator("visible=true").first).to_be_visible()
     assert shown.locator("visible=true").first.bounding_box()["width"] >= 700
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_the_report_of_a_run_is_read_by_everybody(browser, tmp_path, interactive):
+    run = made_run({"a/m": Truth(), "b/a rather long name of a model": Truth(0.4, failing=0.2, cost=None)}, samples=20)
+    place = run.to_html(tmp_path / "run.html", interactive=interactive)
+    page, troubles = browser.new_page(), Troubles()
+    troubles.watch(page)
+    for look in ("light", "dark"):
+        page.emulate_media(color_scheme=look)
+        page.goto(place.as_uri())
+        expect(page.locator("figure svg").first).to_be_visible()
+        page.screenshot(path=tmp_path / f"{look}.png", full_page=True)
+        assert axe.violations(page.locator("html")) == []
+    back, text = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    assert (back, text) == ("rgb(20, 21, 23)", "rgb(232, 234, 237)")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 400  # what is wide scrolls by itself
+    page.close()
+    assert troubles.found() == []

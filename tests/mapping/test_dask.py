@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import pickle
 import signal
@@ -187,6 +188,33 @@ def test_a_key_that_is_refused_ends_it(make, cloud, client):
     with pytest.raises(AuthenticationError, match="requests not asked"):
         ask(make(), sums(500), client)
     assert len(cloud.chats) < 100
+
+
+def _interrupt_after(cloud: Any, chats: int) -> None:
+    give_up = time.monotonic() + 60
+    while len(cloud.chats) < chats and time.monotonic() < give_up:
+        time.sleep(0.01)
+    _thread.interrupt_main()
+
+
+def test_an_interrupt_stops_the_workers_and_keeps_what_is_finished(make, cloud, client, capsys):
+    cloud.set(ttft=0.02, tokens_per_second=1000)
+    threading.Thread(target=_interrupt_after, args=(cloud, 100)).start()
+    with pytest.raises(KeyboardInterrupt):
+        ask(make(), sums(3000), client)
+    told = capsys.readouterr().out
+    kept = int(told.split("interrupted: ")[1].split(" of")[0])
+    assert 0 < kept < 3000
+    give_up, before = time.monotonic() + 20, -1
+    while len(cloud.chats) != before and time.monotonic() < give_up:  # calls under way end, and no more are made
+        before = len(cloud.chats)
+        time.sleep(0.5)
+    assert kept <= len(cloud.chats) <= kept + 16
+
+
+def test_a_dask_frame_needs_a_client(make):
+    with pytest.raises(TypeError, match="give client="):
+        ask(make(), dd.from_pandas(sums(3), npartitions=1), None)
 
 
 def test_rows_that_fail_are_kept_apart(make, cloud, client):

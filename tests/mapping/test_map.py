@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import datetime as dt
 import enum
+import re
 import threading
+import time
 from typing import Literal
 
 import pandas as pd
@@ -17,6 +20,7 @@ from pydantic import BaseModel, Field
 from hybrid_nb.core.errors import (
     AuthenticationError,
     BudgetExceededError,
+    InvalidRequestError,
     NoProviderAvailableError,
     ServiceUnavailableError,
 )
@@ -218,9 +222,8 @@ class Costly(BaseModel):
     ],
 )
 def test_mistakes_are_told_before_spending(router, fleet, prompt, options, told):
-    with pytest.raises((ValueError, TypeError), match=".*") as error:
+    with pytest.raises((ValueError, TypeError), match=re.escape(told)):
         ask(router, sums(3), prompt, **options)
-    assert told in str(error.value)
     assert not fleet["openai"].chats
 
 
@@ -259,9 +262,8 @@ def test_a_row_that_fails_is_kept_with_its_error_and_asked_again_next_time(route
 
 def test_on_error_raise_raises_and_keeps_what_is_done(router, fleet):
     fleet["openai"].fail(Fault("status", status=400), times=1, match=lambda log: "What is 3 +" in str(log.body))
-    with pytest.raises(Exception, match="400|invalid|simulated") as error:
+    with pytest.raises(InvalidRequestError):
         ask(router, sums(5), on_error="raise", concurrency=1)
-    assert type(error.value).__name__ == "InvalidRequestError"
     ask(router, sums(5))
     assert len(fleet["openai"].chats) == 6
 
@@ -331,7 +333,7 @@ def test_answers_from_the_cache_are_kept_too(router, fleet):
 
 def test_an_interrupt_keeps_what_is_finished(router, fleet, capsys):
     fleet["openai"].set(ttft=0.02, tokens_per_second=5000)
-    threading.Timer(0.3, _interrupt).start()
+    threading.Thread(target=_interrupt_after, args=(fleet["openai"], 40)).start()
     with pytest.raises(KeyboardInterrupt):
         ask(router, sums(400), concurrency=4)
     told = capsys.readouterr().out
@@ -346,9 +348,10 @@ def test_an_interrupt_keeps_what_is_finished(router, fleet, capsys):
     assert len(fleet["openai"].chats) <= 400 + 4  # only what was under way is asked twice
 
 
-def _interrupt() -> None:
-    import _thread
-
+def _interrupt_after(vendor, chats: int) -> None:
+    give_up = time.monotonic() + 30
+    while len(vendor.chats) < chats and time.monotonic() < give_up:
+        time.sleep(0.005)
     _thread.interrupt_main()
 
 
@@ -357,7 +360,10 @@ async def test_amap_answers_and_ends_when_it_is_cancelled(router, fleet):
     assert list(found.output) == ["0 + 1 = 1.", "1 + 1 = 2.", "2 + 1 = 3."]
     fleet["openai"].set(ttft=0.05, tokens_per_second=5000)
     task = asyncio.create_task(router.amap(sums(1000), "Is {n} odd?", model=OPENAI, progress=False))
-    await asyncio.sleep(0.3)
+    for _ in range(1000):
+        if len(fleet["openai"].chats) >= 10:
+            break
+        await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -394,6 +400,12 @@ def test_max_cost_is_not_passed_and_the_rest_is_told(router, fleet, capsys):
     assert len(fleet["openai"].chats) == 200
 
 
+def test_on_error_raise_raises_when_the_money_is_gone(router, fleet):
+    with pytest.raises(BudgetExceededError, match="answers are kept, and not asked for again"):
+        ask(router, sums(200), max_cost=0.001, max_tokens=20, on_error="raise")
+    assert spent(fleet) <= 0.001
+
+
 def test_retries_count_against_max_cost(router, fleet):
     fleet["openai"].fail(Fault("html200"), times=None)  # sent, and what it cost nobody knows
     found = ask(router, sums(40), max_cost=0.001, max_tokens=100)
@@ -418,13 +430,14 @@ def test_max_cost_of_an_unknown_price_is_refused_before(make_router, fleet):
     assert not fleet["openai"].chats
 
 
-def test_the_budget_stops_a_map_and_what_is_done_stays(make_router, fleet):
+def test_the_budget_stops_a_map_and_what_is_done_stays(make_router, fleet, capsys):
     router = make_router({**fleet.config(), "budget": {"daily_usd": 0.001, "monthly_usd": None}})
-    found = ask(router, sums(200), max_tokens=20)
+    found = ask(router, sums(200), max_tokens=20, progress=True)
     done = found.error.isna()
     assert 0 < done.sum() < 200
     assert spent(fleet) <= 0.001
     assert found.error[~done].str.contains("not asked: the daily budget of \\$0.001").all()
+    assert "the budget leaves $0.001" in capsys.readouterr().out
 
 
 # --- the accessor -------------------------------------------------------------------------------------------

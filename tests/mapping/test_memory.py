@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import pandas as pd
 
 from tests.conftest import model_of
@@ -15,7 +17,7 @@ def test_prompts_are_made_as_they_are_needed(router, fleet):
     class Text(str):
         __slots__ = ()
 
-        def __new__(cls, text: str) -> Text:
+        def __new__(cls, text: str) -> Self:
             nonlocal alive, most
             alive += 1
             most = max(most, alive)

@@ -99,6 +99,7 @@ async def test_two_processes_share_one_purse(tmp_path, seed):
     await ledgers[0].transact(lambda db: purses.fill("p", BOUND, 0.0, db))
     sides = [LedgerPurse(ledger, "p", f"{number}") for number, ledger in enumerate(ledgers)]
     rng, billed, refused = random.Random(seed), 0, 0
+    final: list[bool] = []
 
     async def call(number: int, purse: LedgerPurse) -> None:
         nonlocal billed, refused
@@ -107,7 +108,7 @@ async def test_two_processes_share_one_purse(tmp_path, seed):
             await purse.hold(f"{number}", [100], 1, 20.0)
         except MaxCostReachedError as error:
             refused += 1
-            assert error.final
+            final.append(error.final)
             return
         await asyncio.sleep(pause)
         billed += cost
@@ -121,6 +122,7 @@ async def test_two_processes_share_one_purse(tmp_path, seed):
     assert (found.settled, found.held) == (billed, 0)
     assert BOUND - 100 < billed <= BOUND
     assert refused > 0
+    assert all(final)
     for ledger in ledgers:
         ledger.close()
 

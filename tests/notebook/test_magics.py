@@ -197,6 +197,14 @@ def test_a_latency_need_is_part_of_a_request(shell):
         run(shell, "%%llm --max-ttft -1\nhi")
 
 
+def test_a_quality_need_is_part_of_a_request(shell):
+    with pytest.raises(UsageError, match=r"router.configure\(strategy='measured'\)"):
+        run(shell, "%%llm --min-quality 0.8\nWhat is 6 * 7?")
+    run(shell, "%llm_config strategy=measured")
+    run(shell, "%%llm --min-quality 0.8 --max-latency 60 --to r\nWhat is 6 * 7?")
+    assert "nobody is known to meet quality >= 0.80 and answer <= 60 s" in shell.user_ns["r"].route.reason
+
+
 def test_explain_tells_of_the_route_and_of_an_error(shell, fleet):
     fleet["openai"].kill()
     run(shell, "%%llm\nWhat is 6 * 7?")

@@ -33,4 +33,4 @@ def fleet(running: Fleet) -> Iterator[Fleet]:
     for handle in running:
         handle.heal()
         handle.revive()
-        handle.set(ttft=0.0, tokens_per_second=FAST, accuracy=1.0, context=8192, chunk_tokens=1)
+        handle.set(ttft=0.0, tokens_per_second=FAST, accuracy=1.0, context=8192, chunk_tokens=1, reasoning=0)

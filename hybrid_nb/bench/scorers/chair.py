@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hybrid_nb.bench.protocol import Context, missing
+from hybrid_nb.bench.grading.protocol import Context, missing
+from hybrid_nb.bench.grading.targets import shown, texts
+from hybrid_nb.bench.grading.verdicts import asked, filled, quoted
 from hybrid_nb.bench.records import Item
-from hybrid_nb.bench.targets import shown, texts
-from hybrid_nb.bench.verdicts import asked, filled, quoted
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, make_request
 from hybrid_nb.core.models import families
 

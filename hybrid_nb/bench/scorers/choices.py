@@ -7,23 +7,26 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hybrid_nb.bench.numbers import last_boxed
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.numbers import last_boxed
+from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.targets import plain, shown
 from hybrid_nb.bench.records import Item, Sample, Score
 from hybrid_nb.bench.scorers.texts import Normal, contains
-from hybrid_nb.bench.targets import plain, shown
 from hybrid_nb.core.inputs import OptionValueError
 
-LETTERS = "ABCDEFGHJK"  # I is a word
+LETTERS = "ABCDEFGHIJ"
 _SAYS = re.compile(
-    r"\b(?:answer|choice|option)\b[*_\s]*(?:is|:|=|would be|should be|must be)+[*_:\s]*(?:the\s+)?"
+    r"(?:\b(?:answer|choice|option|antwort|respuesta|réponse|risposta|resposta)\b|答案)[*_\s]*"
+    r"(?:(?:is|would be|should be|must be|ist|es|est|è|é)\b|[:：=是为])+[*_:：\s]*(?:the\s+)?"
     r"(?:option|choice|letter)?[*_:\s]*[(\[{]?[*_]*(?:\$?\\(?:text|mathrm|textbf)\{)?"
-    r"(?P<letter>[A-Ka-k])(?![\w'’])(?P<after>[*_}\$]*[)\]}.,:;*\n]|[*_\s]*$)?",
+    r"(?P<letter>[A-Z])(?![\w'’])(?!\s+(?:think|believe|guess|would|am)\b)"
+    r"(?P<after>[*_}\$]*[)\]}.,:;*\n]|[*_\s]*$)?",
     re.IGNORECASE,
 )
-_LINE = re.compile(r"^[\s*_>#]*[(\[]?(?P<letter>[A-K])[)\].:]?[\s*_.]*$", re.MULTILINE)
-_LEAD = re.compile(r"^[\s*_>#]*(?:[(\[](?P<a>[A-K])[)\]]|(?P<b>[A-K])[).:](?=\s|\*|$))")
-_MARKED = re.compile(r"[(\[](?P<a>[A-K])[)\]]|\*\*(?P<b>[A-K])\*\*|\b(?i:option|choice)\s+(?P<c>[A-K])\b(?!['’])")
+_ALSO = re.compile(r"[*_}\$)\]]*\s*(?:,|and|or|&|/|und|oder)\s*[(\[*_]*(?P<letter>[A-Z])(?![\w'’]|\s+[a-z])")
+_LINE = re.compile(r"^[ \t*_>#]*[(\[]?(?P<letter>[A-Z])[)\].:]?[ \t*_.]*\r?$", re.MULTILINE)
+_LEAD = re.compile(r"^[\s*_>#]*(?:[(\[](?P<a>[A-Z])[)\]]|(?P<b>[A-Z])[).:](?=\s|\*|$))")
+_MARKED = re.compile(r"[(\[](?P<a>[A-Z])[)\]]|\*\*(?P<b>[A-Z])\*\*|\b(?i:option|choice)\s+(?P<c>[A-Z])\b(?!['’])")
 _NORMAL = Normal(case=True, punctuation=True)
 
 
@@ -120,9 +123,12 @@ def _boxed(text: str, options: Options) -> Iterator[str]:
 
 
 def _says(text: str, options: Options) -> list[str]:
-    """ "The answer is B": the last that says so; a small letter only where nothing follows it."""
+    """ "The answer is B": the last that says so; a small letter only where nothing follows it. "A and C" are two."""
     said = [m for m in _SAYS.finditer(text) if m["letter"].isupper() or m["after"] is not None]
-    return [said[-1]["letter"].upper()] if said else []
+    if not said:
+        return []
+    also = _ALSO.match(text, said[-1].end("letter"))
+    return [said[-1]["letter"].upper(), *([also["letter"]] if also else [])]
 
 
 def _lines(text: str, options: Options) -> list[str]:

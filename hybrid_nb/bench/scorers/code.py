@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from hybrid_nb.bench.protocol import Scorer, told_missing
+from hybrid_nb.bench.grading.protocol import Scorer, told_missing
+from hybrid_nb.bench.grading.sandbox import Limits, run_tests
 from hybrid_nb.bench.records import Item, Sample, Score
-from hybrid_nb.bench.sandbox import Limits, run_tests
 from hybrid_nb.core.inputs import OptionValueError
 
 _BLOCK = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)

@@ -6,10 +6,11 @@ import asyncio
 import inspect
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.protocol import Scorer
 from hybrid_nb.bench.records import Sample, Score
 from hybrid_nb.core.inputs import OptionTypeError
 
@@ -92,8 +93,8 @@ def to_score(found: Any) -> Score:
 def _value(found: Any) -> float | None:
     if hasattr(found, "item") and not isinstance(found, Real):
         found = found.item()  # numpy's own numbers and booleans
-    if found is None or found != found:
+    if found is None or type(found).__name__ == "NAType":  # of pandas, which no comparison may touch
         return None
-    if not isinstance(found, Real):
+    if not isinstance(found, Real | Decimal):
         raise TypeError(f"a scorer returns a number, a bool, a Score or None, not {type(found).__name__}")
     return float(found) if math.isfinite(found) else None

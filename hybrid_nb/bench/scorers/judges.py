@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hybrid_nb.bench.protocol import Context, Scorer
+from hybrid_nb.bench.grading.protocol import Context, Scorer
+from hybrid_nb.bench.grading.targets import shown
+from hybrid_nb.bench.grading.verdicts import last_verdict, number, option, quoted, rated, reason
 from hybrid_nb.bench.records import Sample, Score
 from hybrid_nb.bench.scorers.chair import CARE, RUBRIC, Chair, chair, failed, positive
-from hybrid_nb.bench.targets import shown
-from hybrid_nb.bench.verdicts import last_verdict, number, option, quoted, rated, reason
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import OptionValueError
 
@@ -51,7 +51,7 @@ class Scale(NamedTuple):
         return None if found is None else (found - self.low) / (self.high - self.low)
 
     def told(self, said: str) -> str:
-        return said if self.choices else f"{said} on {self.low:g} to {self.high:g}"
+        return said if self.choices else f"{said} ({self.low:g} to {self.high:g})"
 
 
 class Judge(Scorer):
@@ -99,7 +99,7 @@ def judge(
     """A model that grades each answer by a rubric, 0 to 1. A judge that fails or gives no verdict leaves no score.
 
     Take a judge of another family than the models that it judges: judges favour their kin. What an answer says cannot
-    speak for the judge (hybrid_nb.bench.verdicts). Run.judge_report() tells how far length moves it.
+    speak for the judge (hybrid_nb.bench.grading.verdicts). Run.judge_report() tells how far length moves it.
 
     Args:
         model: "provider/model", a model's name or a group.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hybrid_nb.bench import scorers as door
-from hybrid_nb.bench.protocol import AnyScorer, PairScorer, Scorer
+from hybrid_nb.bench.grading.protocol import AnyScorer, PairScorer, Scorer
 from hybrid_nb.bench.scorers.functions import Function
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.targets import texts
 from hybrid_nb.bench.records import Item, Sample, Score
-from hybrid_nb.bench.targets import texts
 from hybrid_nb.core.late import late
 
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid_nb.bench.protocol import Context, PairScorer, Vote
+from hybrid_nb.bench.grading.protocol import Context, PairScorer, Vote
+from hybrid_nb.bench.grading.targets import shown
+from hybrid_nb.bench.grading.verdicts import Orders, asked, last_verdict, option, quoted, reason
 from hybrid_nb.bench.records import Sample
 from hybrid_nb.bench.scorers.chair import CARE, RUBRIC, Chair, chair, failed, positive
-from hybrid_nb.bench.targets import shown
-from hybrid_nb.bench.verdicts import Orders, asked, last_verdict, option, quoted, reason
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import OptionValueError
 
@@ -55,7 +55,7 @@ class Pairwise(PairScorer):
 
     async def compare(self, first: Sample, second: Sample) -> Vote:
         if first.output.strip() == second.output.strip():
-            return self._vote(first, second, "tie", None, "the answers are the same")
+            return self._vote(first, second, "tie", self.chair.model, "the answers are the same")
         lengths = len(first.output), len(second.output)
         try:  # one after the other: when the first fails, the second need not be paid for
             a_first, why, rater = await self._side(first, second, {"A": "a", "B": "b", "TIE": "tie"})

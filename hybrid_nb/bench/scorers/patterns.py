@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from hybrid_nb.bench.protocol import Scorer, missing
+from hybrid_nb.bench.grading.protocol import Scorer, missing
+from hybrid_nb.bench.grading.targets import shown, texts
 from hybrid_nb.bench.records import Sample, Score
 from hybrid_nb.bench.scorers.texts import Normal, verdict
-from hybrid_nb.bench.targets import shown, texts
 from hybrid_nb.core.inputs import OptionValueError
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hybrid_nb.bench.numbers import Number, answer, numbers
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.numbers import Number, answer, numbers
+from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.targets import shown, texts
 from hybrid_nb.bench.records import Item, Sample, Score
-from hybrid_nb.bench.targets import shown, texts
 from hybrid_nb.core.inputs import OptionValueError
 
 _NOISE = 1e-9  # of a float that was written and read again

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.targets import shown
 from hybrid_nb.bench.records import Sample, Score
-from hybrid_nb.bench.targets import shown
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.core.schema import schema_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Any, ClassVar, NamedTuple
 
-from hybrid_nb.bench.protocol import Scorer
+from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.targets import shown, texts
 from hybrid_nb.bench.records import Sample, Score
-from hybrid_nb.bench.targets import shown, texts
 
 
 class Normal(NamedTuple):

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from hybrid_nb.bench import bar
-from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.preference import Preference
+from hybrid_nb.bench.statistics.preference import Preference
+from hybrid_nb.bench.traffic import bar
+from hybrid_nb.bench.traffic.data import items_of
 from hybrid_nb.core.inputs import OptionValueError, make_request
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook.widgets.arena import matches, page, saved
@@ -216,7 +216,7 @@ class Arena(Panel):
     def ranking(self) -> pd.DataFrame:
         """One row a model, the best first: rating with its interval, rank, votes, `tied_with`.
 
-        See hybrid_nb.bench.preference. Needs the extra [benchmark].
+        See hybrid_nb.bench.statistics.preference. Needs the extra [benchmark].
         """
         return self.preference().table()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hybrid_nb.bench.preference import Preference, preference
+from hybrid_nb.bench.statistics.preference import Preference, preference
 from hybrid_nb.notebook.markup import blocks
 from hybrid_nb.notebook.widgets.arena import matches
 from hybrid_nb.notebook.widgets.arena.asking import Answer, Bout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from hybrid_nb.bench.preference import Preference
+from hybrid_nb.bench.statistics.preference import Preference
 from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.widgets.arena import matches, page
 from hybrid_nb.notebook.widgets.arena.asking import Answer

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from ipywidgets import HTML, Button, Dropdown, Widget
 
-from hybrid_nb.bench import bar
-from hybrid_nb.bench.job import Job
-from hybrid_nb.bench.progress import Progress
 from hybrid_nb.bench.results import Run
+from hybrid_nb.bench.traffic import bar
+from hybrid_nb.bench.traffic.job import Job
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook.widgets.benchmark import result

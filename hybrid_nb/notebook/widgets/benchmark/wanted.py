@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hybrid_nb import benchmarking
-from hybrid_nb.bench.data import items_of
-from hybrid_nb.bench.progress import Progress
+from hybrid_nb.bench.traffic.data import items_of
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.router import Router

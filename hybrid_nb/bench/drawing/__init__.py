@@ -1,0 +1,1 @@
+"""A run in pictures, and its report in one file."""

@@ -6,6 +6,7 @@ Times are seconds, money is US dollars (Decimal), tokens are counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -458,6 +459,11 @@ def _fate(attempt: Attempt) -> str:
 LONG_REASON = 100  # characters
 
 
+def _without_numbers(reason: str) -> str:
+    """A long reason up to the evidence that follows it; the route has all of it."""
+    return reason if len(reason) <= LONG_REASON else re.split(r": (?=[\d$])", reason, maxsplit=1)[0]
+
+
 def footer_line(reply: Reply) -> str:
     parts = [f"{reply.provider}/{reply.model}"]
     if reply.latency is not None:
@@ -472,8 +478,7 @@ def footer_line(reply: Reply) -> str:
     if slower:
         parts.append(f"faster than {', '.join(slower)}")
     if not lost and reply.route.reason:
-        reason = reply.route.reason
-        parts.append(reason if len(reason) <= LONG_REASON else reason.partition(": ")[0])  # the route has the numbers
+        parts.append(_without_numbers(reply.route.reason))
     if reply.finish != "stop":
         parts.append({"length": reply.route.cut or "cut at max_tokens"}.get(reply.finish, reply.finish))
     return " · ".join(parts)

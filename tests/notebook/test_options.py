@@ -85,7 +85,7 @@ def test_every_option_is_in_the_usage():
     ("before", "expected"),
     [
         ("--te", ["--temperature"]),
-        ("--max", ["--max-tokens", "--max-cost", "--max-ttft"]),
+        ("--max", ["--max-tokens", "--max-cost", "--max-ttft", "--max-latency"]),
         ("--format ", ["markdown", "text", "json", "code", "html"]),
         ("--format j", ["json"]),
         ("--schema S", ["Sum"]),

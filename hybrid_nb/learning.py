@@ -67,29 +67,35 @@ class Learned:
             self._looked = now
             state, seconds = self.kept.state(), self._half_life() * DAY
             self._explored = self.kept.explored(now)
+            latest = self._state[1]
             if found is None or found.half_life != seconds or state[0] != self._state[0]:
-                found = self._read(seconds, now)
-            elif state[1] != self._state[1]:
-                self._take(found, self._state[1], self.lock)
-            self._evidence, self._state = found, state
+                found, latest = self._read(seconds, now)
+            elif state[1] != latest:
+                latest = self._take(found, latest, self.lock)
+            self._evidence, self._state = found, (state[0], latest)
             return found
 
-    def _read(self, half_life: float, now: float) -> Evidence:
+    def _read(self, half_life: float, now: float) -> tuple[Evidence, int]:
+        """All there is, and the latest row of it."""
         found = Evidence(half_life, now)
         self.tags, self.scorer = (TAG,), None
-        self._take(found, 0)
+        latest = self._take(found, 0)
         for row in self.kept.live(now - LIVE_FOR * half_life, LIVE):
             self._past(found, row)
-        return found
+        return found, latest
 
-    def _take(self, evidence: Evidence, after: int, lock: AbstractContextManager[Any] | None = None) -> None:
-        for _, row in self.kept.rows(after):
+    def _take(self, evidence: Evidence, after: int, lock: AbstractContextManager[Any] | None = None) -> int:
+        """Add the rows after this one; the latest that there was. It may be later than a look at the state told, as
+        others write meanwhile."""
+        for number, row in self.kept.rows(after):
+            after = number
             with lock or nullcontext():
                 evidence.add(_batch(row))
             if row.tag not in self.tags:
                 self.tags = (row.tag, *self.tags)
             if row.scorer is not None and (not row.live or self.scorer is None):
                 self.scorer = row.scorer
+        return after
 
     def _past(self, evidence: Evidence, row: tuple[Any, ...]) -> None:
         at, provider, model, outcome, status, ttft, seconds, output, cost, part, tags, error = row

@@ -11,7 +11,14 @@ import pytest
 
 from hybrid_nb.core.errors import ConfigError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, to_messages
+from hybrid_nb.core.types import Target
 from hybrid_nb.engine.assemble import estimate_input
+from hybrid_nb.engine.batch import one_score
+from hybrid_nb.learning import Learned
+from hybrid_nb.learning import _row as evidence_row
+from hybrid_nb.ledger.evidence import Evidences
+from hybrid_nb.ledger.store import Ledger
+from hybrid_nb.portal import portal
 from hybrid_nb.router import Router
 from tests.benchmark.made import Truth, made_run
 
@@ -274,3 +281,33 @@ def test_nothing_may_be_spent_for_it(fleet, make_router):
     router.feedback(router.chat("What is 6 * 7?", model=FAIR), 1.0)
     assert router.chat("hi", min_quality=0.9).provider == "gemini"
     assert spent(router) == 0
+
+
+class WrittenMeanwhile(Evidences):
+    """Evidence of which somebody adds more after each look at its state."""
+
+    def __init__(self, ledger, more):
+        super().__init__(ledger)
+        self.more = more
+
+    def state(self):
+        found = super().state()
+        if self.more:
+            portal().run(self.put([self.more.pop()]))
+        return found
+
+
+def test_what_is_written_while_it_is_read_counts_once(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    target = Target("a", "m")
+    rows = [
+        evidence_row(f"feedback|{number}|exact", "task", one_score(target, None, 100.0, "exact", 1.0), "exact")
+        for number in range(3)
+    ]
+    portal().run(Evidences(ledger).put([rows.pop()]))
+    learned = Learned(ledger, lambda: 14.0, lambda: 100.0)
+    learned.kept = WrittenMeanwhile(ledger, rows)
+    for _ in range(4):
+        found = learned.evidence(at_once=True).rows(100.0)
+    assert {item.scores for item in found if item.scorer == "exact"} == {3}
+    ledger.close()

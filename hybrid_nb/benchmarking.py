@@ -111,6 +111,9 @@ class Asking:
     def plan(self, prompt: Any, **options: Any) -> RoutePlan:
         return self._router.plan(prompt, **options)
 
+    def absent(self, model: str) -> str | None:
+        return self._router.absent(model)
+
     async def streamed(self, prompt: Any, options: Mapping[str, Any]) -> Reply:
         return await self._router._run(self._router._prepared(prompt, options), _ignore)
 
@@ -238,7 +241,7 @@ class Plan:
         spec, past = self.spec, self.past
         return Rating(
             self.scorers, self.items, spec.models, spec.seed, self.caller.question, self.caller.most_for, till,
-            past.judged, past.votes,
+            past.judged, past.votes, self.caller.options.get("schema"),
         )  # fmt: skip
 
     def _info(self, estimate: Estimate, rating: Rating | None) -> Info:
@@ -254,5 +257,6 @@ class Plan:
             versions=versions(),
             started=utc_now(),
             scorers=rating.names if rating else (),
+            notes=tuple(scoring.notes(self.scorers, spec.models)),
             estimate_usd=None if estimate.most is None else float(estimate.most),
         )

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hybrid_nb import checks, setup
+from hybrid_nb.core.config import nearest
 from hybrid_nb.core.errors import AuthenticationError, InferenceError
 from hybrid_nb.core.provider import Provider, Transport
 from hybrid_nb.core.types import ModelInfo
 from hybrid_nb.discovery import discover
 from hybrid_nb.engine.health import Check, Health
+from hybrid_nb.ledger import prices
 from hybrid_nb.portal import portal
 from hybrid_nb.providers import vendors
 from hybrid_nb.state import State, make_state
@@ -46,6 +48,29 @@ async def _list(provider: Provider, transport: Transport, health: Health) -> tup
             continue
         found |= {info.id: info for info in told.models if info.id not in found}
     return tuple(found.values())
+
+
+async def absent(targets: Sequence[tuple[Provider, str]], transport: Transport) -> str | None:
+    """Why nobody has the model that a name means, as their servers list it neither; None: one may have it.
+
+    Of models that were configured, listed at the start or stand in a price list nobody is asked. Lists are not whole
+    everywhere (aliases), so the words say what to do.
+    """
+    for provider, model in targets:
+        if model in {info.id for info in provider.models} or prices.known(provider, model):
+            return None
+    told = await asyncio.gather(*(_absent(provider, model, transport) for provider, model in targets))
+    return "; ".join(text for text in told if text is not None) if told and all(told) else None
+
+
+async def _absent(provider: Provider, model: str, transport: Transport) -> str | None:
+    try:
+        listed = [info.id for info in (await checks.list_models(provider, provider.endpoints[0], transport)).models]
+    except InferenceError:
+        return None  # it does not tell
+    if not listed or model in listed or f"{model}:latest" in listed:
+        return None
+    return f"{provider.name} lists no model {model!r}{nearest(model, listed)}; one that it has is named in its `models`"
 
 
 def filled(state: State, named: Named) -> State:

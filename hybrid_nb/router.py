@@ -560,6 +560,17 @@ class Router(Teaching, Views):
             raise ConfigError(asked.missing_key)
         return [m.id for m in portal().run(checks.list_models(asked, place, self._transport)).models]
 
+    def absent(self, model: str) -> str | None:
+        """Why nobody has a model of this name, by the lists of the servers that it names; None: it may be asked.
+
+        For "provider/model" that is not configured, which chat() sends all the same. Costs nothing. Raises
+        ModelNotFoundError for a name that means nobody.
+        """
+        self._check_open()
+        catalogue = self._state.catalogue
+        named = [(option.provider, option.target.model) for option in catalogue.named(model) if option.blocked is None]
+        return portal().run(listing.absent(named, self._transport))
+
     # --- changing -------------------------------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:

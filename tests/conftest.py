@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# before numpy is loaded: its threads spin for small matrices, ten times slower where others use the cores too
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path

@@ -52,7 +52,8 @@ class Figures:
         """One row a model (by="cluster" or "stage": one a model and group). Unknown is missing, never 0.
 
         calls (measured ones), ok, failed, error_rate, failover_rate; unknown_cost (calls), cost_usd (of the known),
-        cost_per_call_usd with _low and _high, cost_per_1000_usd, cost_per_right_usd (by the first scorer; a graded
+        cost_per_call_usd with _low and _high and cost_per_1000_usd, of calls that were answered or cost something (one
+        that failed for nothing does not make the others cheaper), cost_per_right_usd (by the first scorer; a graded
         answer counts by its part). For each scorer score_NAME, _low, _high, _n (scored calls, failed ones too under
         failures="wrong"), _unscored (answered, but the scorer could not tell) and _method (what each is, is told by
         hybrid_nb.bench.statistics.intervals). For ttft_any_s, ttft_answer_s and latency_s of answered calls _p50 and
@@ -82,7 +83,8 @@ class Figures:
         cost_usd, latency_s, ttft_any_s or another measure.
 
         Samples are matched by id, their epochs averaged first. n (samples that both have), unmatched, n_discordant
-        (on which they differ), mean_a, mean_b, difference (a - b) with low and high (of this pair by itself), p, p_holm
+        (on which they differ), mean_a, mean_b, difference (a - b) with low and high (of this pair by itself,
+        so that with several pairs they may leave out 0 where the verdict is "tied"), p, p_holm
         (adjusted for all pairs), method, verdict ("a/m better", "b/m better", "tied" when p_holm > 1 - confidence,
         "too few samples") and explanation, a sentence. "Tied" is not "equal": power() says what could have been seen.
 

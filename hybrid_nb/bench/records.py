@@ -30,7 +30,11 @@ class Item(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a scorer looks at: an answer, and the sample that it answers. `parsed` is set where a schema was asked."""
+    """What a scorer looks at: an answer, and the sample that it answers.
+
+    `parsed` is the answer as the calls' `schema` reads it: an instance of its class, or plain data. None: no schema, an
+    answer that is cut off, or a run that was loaded, which knows a class by its name only.
+    """
 
     output: str
     item: Item

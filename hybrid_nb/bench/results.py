@@ -50,6 +50,7 @@ class Info:
         estimate_usd: what was told before it began, at most; None: no price is known.
         stopped: why it ended early ("budget", "interrupt"); None: it ran to its end.
         loop_lag_s, schedule_delay_s: the client's own lateness: "p50", "p99", "max" in seconds.
+        notes: what was warned of before anything was asked, such as a judge of the same family as a model.
         invalid: why its times are not to be trusted (the client was the bottleneck); empty: they are.
     """
 
@@ -65,6 +66,7 @@ class Info:
     loop_lag_s: Mapping[str, float] = field(default_factory=dict)
     schedule_delay_s: Mapping[str, float] = field(default_factory=dict)
     invalid: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

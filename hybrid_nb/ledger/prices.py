@@ -78,6 +78,12 @@ def preload() -> None:
     import genai_prices  # noqa: F401
 
 
+def known(provider: Provider, model: str) -> bool:
+    """Whether the model has a price of its own, in the settings or in the bundled list."""
+    named = provider.vendor.price_id
+    return model in provider.prices or (named is not None and listed(named, model))
+
+
 @lru_cache(maxsize=1024)
 def listed(price_id: str, model: str) -> bool:
     """Whether genai-prices knows the model. Its data take a quarter of a second to import, so only when asked."""

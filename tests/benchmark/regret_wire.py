@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from hybrid_nb.sim import Fleet, Model, Vendor
 NEEDS = {"maths": {"min_quality": 0.85}, "chat": {"min_quality": 0.6, "max_ttft": 0.05}}
 POLICIES = ("always-cheapest", "always-best", "random", "measured")
 FAST = float("inf")
+AT_ONCE = 16  # calls: few enough that nobody's first token waits for another's
 
 
 class Truth(NamedTuple):
@@ -56,19 +58,23 @@ class Asker:
         self.router, self.rng = router, random.Random(f"questions {seed}")
 
     def ask(self, task: str, **options: Any) -> tuple[Reply, float]:
+        return self.begin(task, **options)()
+
+    def begin(self, task: str, **options: Any) -> Callable[[], tuple[Reply, float]]:
+        """A question that is on its way; what it gives waits for the answer and its score."""
         one, other = self.rng.randrange(100, 1000), self.rng.randrange(100, 1000)
         prompt = f"What is {one} * {other}? Reply with only the number."
         stream = self.router.stream(prompt, tags={"task": task}, **options)
-        return stream.reply, float(stream.reply.text.strip() == str(one * other))
+        return lambda: (stream.reply, float(stream.reply.text.strip() == str(one * other)))
 
     def run(self, samples: int) -> Run:
         """What benchmark() would give: every vendor on so many questions of each task."""
         calls: list[Call] = []
-        for name in TRUTHS:
-            for task in NEEDS:
-                for number in range(samples):
-                    reply, score = self.ask(task, model=f"{name}/{name}")
-                    calls.append(_call(f"{name}|{task}|{number}", task, reply, score))
+        every = itertools.product(NEEDS, range(samples), TRUTHS)
+        for some in iter(lambda: list(itertools.islice(every, AT_ONCE)), []):
+            under_way = [(*one, self.begin(one[0], model=f"{one[2]}/{one[2]}")) for one in some]
+            for task, number, name, answer in under_way:
+                calls.append(_call(f"{name}|{task}|{number}", task, *answer()))
         return Run.of(calls, Info({"models": list(TRUTHS)}, scorers=("exact",)))
 
 

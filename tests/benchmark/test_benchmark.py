@@ -318,6 +318,33 @@ def test_progress_is_told_from_the_estimate_to_the_end(router: Router, fleet: Fl
     assert any(now.left_s for now in seen)
 
 
+def test_scores_that_are_made_again_are_in_the_total(router: Router, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    jobs: list[Any] = []
+    begun = threading.Event()
+
+    class Telling(Scorer):
+        name = "told"
+        value: float | None = None
+
+        def rate(self, sample: Sample) -> Score:
+            if self.value is not None:
+                begun.wait(20)
+                seen.append(jobs[0].progress)
+            return Score(self.value)
+
+    scorer = Telling()
+    router.benchmark(_numbers(4), MODELS, [scorer], save=tmp_path / "run", progress=False)
+    scorer.value = 1.0
+    again = router.start_benchmark(_numbers(4), MODELS, [scorer], save=tmp_path / "run")
+    jobs.append(again)
+    begun.set()
+    again.result()
+    assert again.progress.done == 8
+    assert seen
+    assert {now.total for now in seen} == {8}
+
+
 def test_progress_that_raises_does_not_end_the_run(router: Router) -> None:
     def tell(now: Progress) -> None:
         raise KeyError("nobody")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import random
 import threading
@@ -22,6 +21,7 @@ from hybrid_nb.bench.grading.scoring import notes, prepared, score_calls
 from hybrid_nb.bench.grading.verdicts import Orders, asked, filled, last_verdict, number, quoted, read_orders, reason
 from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call
 from hybrid_nb.bench.results import Info, Run, frame
+from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.errors import RateLimitError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.core.models import families
@@ -503,22 +503,24 @@ def test_scores_of_the_same_name_are_replaced_and_others_stay() -> None:
 
 
 def test_an_interrupt_keeps_what_is_scored() -> None:
-    done: list[str] = []
-    lock, waits, stopped = threading.Lock(), threading.Event(), threading.Event()
+    lock, third, stopped = threading.Lock(), threading.Event(), threading.Event()
+    places = iter(range(8))
 
     def count(output: str) -> int:
         with lock:
-            done.append(output)
-            place = len(done)
-        if place == 3:
-            waits.wait(20)
-            _thread.interrupt_main()
-        if place > 2:
+            place = next(places)
+        if place >= 2:
+            third.set()
             stopped.wait(20)
         return 1
 
-    again = finished().rescore(scorers.function(count), progress=lambda now: waits.set())
-    stopped.set()
+    def pressed(now: Progress) -> None:
+        """As a Ctrl-C while the main thread waits, which no later test can be hit by."""
+        if now.done == 2 and third.is_set() and not stopped.is_set():
+            stopped.set()
+            raise KeyboardInterrupt
+
+    again = finished().rescore(scorers.function(count), progress=pressed)
     assert again.info.stopped == "interrupt"
     assert again.calls["score_count"].notna().sum() == 2
 
@@ -554,13 +556,51 @@ def test_what_cannot_be_scored_is_told_before_anything_is_spent(judging: tuple[A
     assert not [row for row in fleet["court"].requests if row.method == "POST"]
 
 
+@pytest.mark.parametrize("name", ["court/nix", "bench"])
+def test_a_judge_that_its_server_does_not_have_is_told_before(judging: tuple[Any, Fleet], name: str) -> None:
+    router, fleet = judging
+    router.configure(group={"bench": ["court/nix"]})
+    told = "the scorer judge: court lists no model 'nix'"
+    with pytest.raises(OptionValueError, match=told):
+        finished().rescore(scorers.judge(name), router=router)
+    with pytest.raises(OptionValueError, match=told):
+        router.benchmark(["a"], ["court/simulated-judge"], [scorers.judge(name)], progress=False)
+    assert not [row for row in fleet["court"].requests if row.method == "POST"]
+
+
+def test_a_model_that_is_listed_nowhere_is_asked_where_nobody_can_tell(judging: tuple[Any, Fleet]) -> None:
+    router, fleet = judging
+    assert "court lists no model" in str(router.absent("court/nix"))
+    router.configure(group={"some": ["court/nix", "court/simulated-judge"]})
+    assert router.absent("some") is None  # the other one answers
+    router.update_provider("court", models=["nix"])
+    assert router.absent("court/nix") is None  # who configured it knows
+    fleet["court"].kill()
+    assert router.absent("court/other") is None
+
+
 def test_a_judge_of_the_same_family_is_warned_of(judging: tuple[Any, Fleet]) -> None:
     run = finished()
     run.info.settings["models"][:] = ["a/gpt-5", "b/m"]  # type: ignore[index]
     router, _ = judging
     router.configure(group={"gpt-judge": ["court/simulated-judge"]})
     with pytest.warns(UserWarning, match=r"same family \(gpt\) as a/gpt-5"):
-        run.rescore(scorers.judge("gpt-judge"), router=router)
+        again = run.rescore(scorers.judge("gpt-judge"), router=router)
+    told = "The judge gpt-judge is of the same family (gpt) as a/gpt-5"
+    assert any(note.startswith(told) for note in again.report().notes)
+
+
+def test_a_warning_of_a_judge_stands_in_the_report_of_a_saved_run(judging: tuple[Any, Fleet], tmp_path: Any) -> None:
+    router, _ = judging
+    both = {"gpt-judge": ["court/simulated-judge"], "gpt-5": ["court/simulated-judge"]}
+    router.configure(group=both)
+    judge = scorers.judge("gpt-judge")
+    with pytest.warns(UserWarning, match="same family"):
+        router.benchmark(["a"], ["gpt-5"], [judge], save=tmp_path / "run", progress=False)
+    run = Run.load(tmp_path / "run")
+    assert "same family" in run.info.notes[0]
+    assert "of the same family (gpt) as gpt-5" in repr(run.report()).replace("\n  ", " ")
+    assert "of the same family" in run.to_html(tmp_path / "page.html").read_text("utf-8")
 
 
 def test_a_judge_that_is_down_leaves_rows(judging: tuple[Any, Fleet]) -> None:

@@ -41,6 +41,21 @@ def test_right_answers_are_compared_by_mcnemar_and_holm(run: Run) -> None:
     assert (table["p_holm"] >= table["p"]).all()
 
 
+def test_an_interval_of_a_pair_alone_is_told_as_such() -> None:
+    models = {f"{name}/m": Truth(quality) for name, quality in zip("abcd", (0.8, 0.7, 0.75, 0.72), strict=True)}
+    for seed in range(40):
+        table = made_run(models, samples=60, seed=seed).paired()
+        odd = table[(table["verdict"] == "tied") & ((table["low"] > 0) | (table["high"] < 0))]
+        if len(odd):
+            break
+    else:
+        pytest.fail("no seed has an interval without 0 beside a tie")
+    assert "95 % interval of this pair alone " in odd["explanation"].iloc[0]
+    assert "after Holm for 6 pairs" in odd["explanation"].iloc[0]
+    two = made_run({"a/m": Truth(0.8), "b/m": Truth(0.7)}, samples=60).paired()
+    assert "alone" not in two["explanation"].iloc[0]
+
+
 def test_a_verdict_is_a_word(run: Run) -> None:
     table = run.paired().set_index(["model_a", "model_b"])
     assert table["verdict"].to_dict() == {

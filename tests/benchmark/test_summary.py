@@ -47,6 +47,35 @@ def test_a_failed_call_is_wrong_unless_it_is_to_be_left_out(run: Run) -> None:
     assert calls["score_exact"].isna().any()  # the run itself says what came
 
 
+def test_a_failure_that_cost_nothing_does_not_make_a_call_cheaper(run: Run) -> None:
+    row = run.summary().set_index("model").loc["b/m"]
+    assert (row["cost_per_call_usd"], row["cost_per_1000_usd"]) == pytest.approx((0.0003, 0.3))
+    assert row["cost_usd"] == pytest.approx(0.0003 * row["ok"])
+    pair = run.paired("cost_usd").set_index(["model_a", "model_b"]).loc[("a/m", "b/m")]
+    assert (pair["mean_a"], pair["mean_b"]) == pytest.approx((0.001, 0.0003))
+
+
+def test_a_failure_that_cost_something_counts() -> None:
+    run = made_run({"a/m": Truth(failing=0.5, cost=0.001)}, samples=40)
+    run.calls["cost_usd"] = run.calls["cost_usd"].where(run.calls["status"] == "ok", 0.003)
+    row = run.summary().iloc[0]
+    assert row["cost_per_call_usd"] == pytest.approx((0.001 * row["ok"] + 0.003 * row["failed"]) / 40)
+
+
+def test_a_model_that_only_failed_is_not_free() -> None:
+    run = made_run({"a/m": Truth(0.9), "dead/m": Truth(failing=1.0)}, samples=12)
+    row = run.summary().set_index("model").loc["dead/m"]
+    assert row["cost_usd"] == 0  # nothing was spent
+    for name in ("cost_per_call_usd", "cost_per_call_usd_low", "cost_per_1000_usd", "cost_per_right_usd"):
+        assert row[name] is pd.NA
+    front = run.pareto().set_index("model")
+    assert front.loc["dead/m", "front"] is pd.NA
+    assert front.loc["dead/m", "explanation"] == "left out: its cost is unknown"
+    assert "free" not in repr(run.report())
+    assert "dead/m" in repr(run.report())
+    assert "dead/m is left out: its cost is unknown." in run.plot("pareto").chart.notes
+
+
 def test_dollars_for_each_right_answer(run: Run) -> None:
     row = run.summary().set_index("model").loc["b/m"]
     calls = run.measured[run.measured["model"] == "b/m"]

@@ -40,7 +40,8 @@ def pairs(run: Figures) -> list[Table]:
     for measure in (*scorers(run), "latency_s"):
         found = run.paired(measure).head(MOST_PAIRS).to_dict("records")
         unit = _unit(run, measure)
-        tables.append(Table(f"By {measure}, on the same samples", heads, [_pair(row, unit) for row in found]))
+        alone = "; each interval is of its pair alone, the verdict of all pairs (Holm)" if len(found) > 1 else ""
+        tables.append(Table(f"By {measure}, on the same samples{alone}", heads, [_pair(row, unit) for row in found]))
     return tables
 
 

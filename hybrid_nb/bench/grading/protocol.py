@@ -50,12 +50,14 @@ class Context:
         models: the models that are compared, as they were asked for and as they answered.
         rng: a generator with the run's seed.
         tally: what judges cost so far.
+        parse: reads an answer by the schema of the calls; None where there is none.
     """
 
     ask: Ask
     models: tuple[str, ...] = ()
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     tally: Tally = field(default_factory=Tally)
+    parse: Callable[[str], Any] | None = None
 
     async def question(self, prompt: Any, options: Mapping[str, Any]) -> Reply:
         """Ask a judge, and count what it costs. Raises what `ask` raises."""

@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from hybrid_nb.bench.grading.protocol import Ask, Context, PairScorer, Tally, Vote
-from hybrid_nb.bench.grading.scoring import AnyScorer, score_calls
+from hybrid_nb.bench.grading.scoring import AnyScorer, answered_of, score_calls, unscored
+from hybrid_nb.bench.grading.structured import parser
 from hybrid_nb.bench.records import Call, Item, Score
 from hybrid_nb.bench.traffic.outcome import paid_for
 from hybrid_nb.bench.traffic.spending import NOTHING, Paid
@@ -37,7 +38,7 @@ class Rating:
 
     Args:
         ask: asks a model for a judge. most: dollars that this costs at most; None: nobody knows.
-        judged: what judges of earlier parts cost. votes: of earlier parts.
+        judged: what judges of earlier parts cost. votes: of earlier parts. schema: of the calls.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Rating:
         till: Till,
         judged: Sequence[float | None] = (),
         votes: Sequence[Vote] = (),
+        schema: Any = None,
     ) -> None:
         self.scorers = scorers
         self.items = items
@@ -60,7 +62,7 @@ class Rating:
         self.stopped: str | None = None
         self.done = 0
         self.total: int | None = None  # unknown while answers are compared
-        self._context = Context(self._question, tuple(models), random.Random(seed), self.tally)
+        self._context = Context(self._question, tuple(models), random.Random(seed), self.tally, parser(schema))
         self._ask, self._most, self._till = ask, most, till
         self.before = votes
         self._keeper: Keeper | None = None
@@ -76,9 +78,8 @@ class Rating:
     async def score(self, calls: Sequence[Call], keeper: Keeper) -> list[Vote]:
         """Set the scores of the calls; returns the votes."""
         self._keeper = keeper
-        answered = [call for call in calls if call.phase == "measured" and call.status == "ok"]
         alone = len(self.names) == len(self.scorers)
-        scores = sum(name not in call.scores for call in answered for name in self.names)
+        scores = sum(unscored(call, name) for call in answered_of(calls) for name in self.names)
         self.total = scores if alone else None
 
         def done(key: str, scorer: str, score: Score) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hybrid_nb.bench.grading.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
 from hybrid_nb.bench.grading.scoring import notes, prepared, score_calls
+from hybrid_nb.bench.grading.structured import parser
 from hybrid_nb.bench.grading.targets import untext
 from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call, Item, Score
 from hybrid_nb.bench.results import Info, Run, frame
@@ -36,6 +37,8 @@ class Asker(Protocol):
 
     def plan(self, prompt: Any, **options: Any) -> Any: ...
 
+    def absent(self, model: str) -> str | None: ...
+
     def achat(self, prompt: Any, **options: Any) -> Awaitable[Reply]: ...
 
 
@@ -53,8 +56,10 @@ def rescored(
     items = _items(calls, data)
     for scorer in found:
         scorer.check(items)
-    context = Context(_ask(found, router), tuple(run.models), random.Random(run.info.settings.get("seed") or 0))
-    for note in notes(found, run.models):
+    chance = random.Random(run.info.settings.get("seed") or 0)
+    context = Context(_ask(found, router), tuple(run.models), chance, parse=_parse(run))
+    told = notes(found, run.models)
+    for note in told:
         warnings.warn(note, stacklevel=3)
     votes: list[Vote] = []
     seen = Seen(context.tally, _total(calls, found))
@@ -62,7 +67,15 @@ def rescored(
     job = portal().submit(score_calls(calls, items, found, context, seen.scored, votes.append))
     stopped = _follow(job, place, seen) or run.info.stopped
     cost = _sum(run.info.judge_cost_usd, context.tally.cost_usd)
-    return _with(run, calls, found, votes, replace(run.info, judge_cost_usd=cost, stopped=stopped))
+    warned = tuple(dict.fromkeys([*run.info.notes, *told]))
+    info = replace(run.info, judge_cost_usd=cost, stopped=stopped, notes=warned)
+    return _with(run, calls, found, votes, info)
+
+
+def _parse(run: Run) -> Callable[[str], Any] | None:
+    """By the schema of its calls, where the run keeps it whole."""
+    schema = (run.info.settings.get("options") or {}).get("schema")
+    return parser(schema) if isinstance(schema, Mapping) else None
 
 
 class Seen:
@@ -97,16 +110,18 @@ def _follow(job: Job[list[Vote]], place: Shower, seen: Seen) -> str | None:
         over.set()
     stopped: str | None = None
     try:
-        while not over.is_set():
+        while True:
             try:
+                while not over.is_set():
+                    place.show(seen.progress)
+                    over.wait(SLICE)
                 place.show(seen.progress)
-                over.wait(SLICE)
+                break
             except KeyboardInterrupt:
                 if stopped:
                     raise
                 job.cancel()
                 stopped = "interrupt"
-        place.show(seen.progress)
     except BaseException:
         job.cancel()
         raise
@@ -156,6 +171,9 @@ def _ask(scorers: Sequence[AnyScorer], router: Asker | None) -> Ask:
                     f"the scorer {scorer.name} asks {model}: pass the router, rescore(router=router)"
                 )
             router.plan("?", model=model)
+            absent = router.absent(model)
+            if absent is not None:
+                raise OptionValueError(f"the scorer {scorer.name}: {absent}")
 
     def ask(prompt: Any, options: Mapping[str, Any]) -> Awaitable[Reply]:
         if router is None:

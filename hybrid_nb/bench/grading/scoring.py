@@ -46,7 +46,7 @@ async def score_calls(
     what is done has been told.
     """
     known = {item.id: item for item in items}
-    answered = [c for c in calls if c.phase == "measured" and c.status == "ok" and c.output is not None]
+    answered = answered_of(calls)
     votes = [vote for vote in before if vote[_WINNER] is not None]  # a comparison that failed is made again
     context = replace(context, models=_models(context, answered))
 
@@ -64,6 +64,11 @@ async def score_calls(
     return votes
 
 
+def answered_of(calls: Iterable[Call]) -> list[Call]:
+    """Those that have something to score."""
+    return [c for c in calls if c.phase == "measured" and c.status == "ok" and c.output is not None]
+
+
 def _models(context: Context, answered: Sequence[Call]) -> tuple[str, ...]:
     """As they were named, then as they answered: a group's name does not tell what a model is."""
     found = [*context.models, *(c.model for c in answered), *(c.answered_by for c in answered if c.answered_by)]
@@ -79,11 +84,13 @@ def _work(
     keep: Voted,
     votes: Sequence[Vote],
 ) -> Iterator[Work]:
+    def sample(call: Call) -> Sample:
+        return _sample(call, known, context)
+
     if isinstance(scorer, PairScorer):
         pairs = pairs_of(scorer, answered, context, votes)
-        return (_compare(scorer, _sample(a, known), _sample(b, known), keep) for a, b in pairs)
-    waiting = [call for call in answered if unscored(call, scorer.name)]
-    return (_score(scorer, call, _sample(call, known), done) for call in waiting)
+        return (_compare(scorer, sample(a), sample(b), keep) for a, b in pairs)
+    return (_score(scorer, call, sample(call), done) for call in answered if unscored(call, scorer.name))
 
 
 def unscored(call: Call, scorer: str) -> bool:
@@ -92,9 +99,10 @@ def unscored(call: Call, scorer: str) -> bool:
     return known is None or known.value is None
 
 
-def _sample(call: Call, known: dict[str, Item]) -> Sample:
+def _sample(call: Call, known: dict[str, Item], context: Context) -> Sample:
     item = known.get(call.id) or Item(call.id, call.input, call.target, call.cluster)
-    return Sample(call.output or "", item, call.model)
+    output = call.output or ""
+    return Sample(output, item, call.model, None if context.parse is None else context.parse(output))
 
 
 async def _score(scorer: Scorer, call: Call, sample: Sample, done: Done | None) -> None:

@@ -65,6 +65,7 @@ def _listed(names: list[str]) -> str:
 def _trouble(run: Figures) -> list[str]:
     info, calls = run.info, run.calls
     told = [f"The times are not to be trusted: {reason}." for reason in (text.rstrip(".") for text in info.invalid)]
+    told += [f"{note[:1].upper()}{note[1:]}." for note in info.notes]
     skipped = int(((calls["phase"] == "measured") & (calls["status"] == "skipped")).sum())
     if info.stopped or skipped:
         told.append(f"{count(skipped, 'call')} not asked{f' (stopped: {info.stopped})' if info.stopped else ''}.")

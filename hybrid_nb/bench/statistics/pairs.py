@@ -157,7 +157,8 @@ def _told(row: dict[str, Any], unit: Unit, count: int, confidence: float) -> str
     parts = []
     if row["low"] is not None and row["high"] is not None:
         ends = f"{unit.difference(row['low'])} to {unit.difference(row['high'])}".replace(" points to", " to")
-        parts.append(f"{100 * confidence:g} % interval {ends}")
+        alone = " of this pair alone" if count > 1 else ""
+        parts.append(f"{100 * confidence:g} % interval{alone} {ends}")
     parts.append(f"{chance(row['p_holm'])}{f' after Holm for {count} pairs' if count > 1 else ''}")
     differing = f", {row['n_discordant']} differ" if row["method"] == "exact McNemar" else ""
     return "; ".join([*parts, f"{_samples(row['n'])}{differing}"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid_nb.bench.statistics.intervals import mean_interval
 from hybrid_nb.bench.statistics.percentiles import percentile
 from hybrid_nb.bench.statistics.system import Limits, Window, goodput, limits_of, window, windows
-from hybrid_nb.bench.statistics.values import check_confidence, numbers, scored, scorers
+from hybrid_nb.bench.statistics.values import check_confidence, costs, numbers, scored, scorers
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 
@@ -85,18 +85,16 @@ def _counts(calls: pd.DataFrame) -> dict[str, Any]:
 
 
 def _costs(calls: pd.DataFrame, names: list[str], confidence: float, failures: str, seed: int) -> dict[str, Any]:
-    costs = numbers(calls["cost_usd"])
-    known = costs.notna()
+    spent, priced = numbers(calls["cost_usd"]), costs(calls).dropna()
+    known = spent.notna()
     told: dict[str, Any] = {"unknown_cost": int((~known).sum())}
     if not known.any():
         return told
-    mean = mean_interval(costs[known], calls["id"][known], confidence, seed, unit=False)
-    told |= {
-        "cost_usd": float(costs.sum()),
-        "cost_per_call_usd": mean.value,
-        "cost_per_1000_usd": 1000 * float(costs.mean()),
-    }
-    told |= {"cost_per_call_usd_low": mean.low, "cost_per_call_usd_high": mean.high}
+    told["cost_usd"] = float(spent.sum())
+    if len(priced):
+        mean = mean_interval(priced, calls["id"][priced.index], confidence, seed, unit=False)
+        told |= {"cost_per_call_usd": mean.value, "cost_per_1000_usd": 1000 * float(priced.mean())}
+        told |= {"cost_per_call_usd_low": mean.low, "cost_per_call_usd_high": mean.high}
     return told | ({"cost_per_right_usd": per_right(calls[known], names[0], failures)} if names else {})
 
 

@@ -3,6 +3,9 @@
 Whose times count: calls that were answered. A call that failed after 0.1 s was not fast. Its failure has columns of
 its own, counts against goodput, and is over every bound in certify().
 
+What a call costs: of calls that were answered, and of failed ones that cost something. A call that was refused for
+nothing says nothing about the price, and a model that only fails is not free: its cost per call is unknown.
+
 What a failed call scores: 0 under failures="wrong" (the default: who asks and gets no answer has no right one, and a
 model must not gain by failing at hard samples); missing under "missing" (for failures that are the network's, or
 scorers for which 0 is not the worst).
@@ -81,8 +84,13 @@ def measured_values(run: Figures, calls: pd.DataFrame, name: str, failures: str 
     """The values of a scorer or measure for a model's calls, NaN where missing."""
     if name in scorers(run):
         return scored(calls, name, failures)
-    values = numbers(calls[name])
-    return values if name in COSTS else values.where(calls["status"] == "ok")
+    return costs(calls) if name in COSTS else numbers(calls[name]).where(calls["status"] == "ok")
+
+
+def costs(calls: pd.DataFrame) -> pd.Series[Any]:
+    """Dollars of each call, NaN where they are unknown, and where it failed at no cost."""
+    values = numbers(calls["cost_usd"])
+    return values.where((calls["status"] == "ok") | (values > 0))
 
 
 def numbers(column: pd.Series[Any]) -> pd.Series[Any]:

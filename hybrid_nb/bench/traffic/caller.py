@@ -34,6 +34,8 @@ class Asker(Protocol):
 
     def plan(self, prompt: Any, **options: Any) -> RoutePlan: ...
 
+    def absent(self, model: str) -> str | None: ...
+
     async def streamed(self, prompt: Any, options: Mapping[str, Any]) -> Reply: ...
 
     async def plain(self, prompt: Any, options: Mapping[str, Any]) -> Reply: ...
@@ -107,6 +109,9 @@ class Caller:
             raise OptionValueError(error.message) from None
         if not found.accepted and all(candidate.kind in _FINAL for candidate in found.candidates):
             raise OptionValueError(f"{model} cannot be asked: {_why(found.candidates)}")
+        absent = self.asker.absent(model)
+        if absent is not None:
+            raise OptionValueError(absent)
         if self.limit is not None and not self.pricing.priced(model):
             raise OptionValueError(
                 f"the price of {model} is not known, so max_cost cannot be kept; give it as prices of its provider, or "

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from hybrid_nb import changing, checks, frames, keys, leaving, listing, mending, rows, setup, trial
+from hybrid_nb import changing, checks, frames, keys, leaving, listing, mending, setup, trial
+from hybrid_nb.benchmarks import Benchmarks
 from hybrid_nb.compare import Comparison, Side
 from hybrid_nb.core import config as configuration
 from hybrid_nb.core import forks
@@ -37,8 +38,8 @@ from hybrid_nb.learning import Learned
 from hybrid_nb.ledger import prices
 from hybrid_nb.ledger.budget import Budget
 from hybrid_nb.ledger.conversations import Conversations
-from hybrid_nb.ledger.mapped import Mapped
 from hybrid_nb.ledger.store import Ledger
+from hybrid_nb.maps import Maps
 from hybrid_nb.portal import portal
 from hybrid_nb.recording import Recorder
 from hybrid_nb.rounds import Rounds, Ward, weakly
@@ -50,9 +51,6 @@ from hybrid_nb.views import Views
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from hybrid_nb.bench.results import Run
-    from hybrid_nb.bench.traffic.job import Job
 
 FACTS_LAST = 0.02  # seconds; the gate looks again when the attempt begins
 Clock = Callable[[], float]
@@ -71,7 +69,7 @@ class Prepared(NamedTuple):
         return Asked(self.request, self.model, self.plan, self.state.providers, self.state.settings.cache)
 
 
-class Router(Teaching, Views):
+class Router(Benchmarks, Maps, Teaching, Views):
     """Calls to language models over local, LAN and cloud providers, each a row in the ledger.
 
     `config` is a path, a dict, or None: then HYBRID_NB_CONFIG, ./hybrid_nb.toml, the user's file; without any of
@@ -310,88 +308,6 @@ class Router(Teaching, Views):
 
         return tuple(await asyncio.gather(*(one(n, p) for n, p in zip(names, prepared, strict=True))))
 
-    def benchmark(
-        self,
-        data: Any,
-        models: Sequence[str] | str,
-        scorers: Any = (),
-        *,
-        epochs: int = 1,
-        concurrency: int | None = None,
-        rate: float | Sequence[float] | None = None,
-        warmup: int = 0,
-        arrivals: str | Sequence[float] = "poisson",
-        duration: float | None = None,
-        prompt: str | None = None,
-        timeout: float | None = None,
-        max_cost: Any = None,
-        unique: bool = False,
-        seed: int = 0,
-        save: str | os.PathLike[str] | None = None,
-        resume: bool = True,
-        progress: Any = True,
-        limits: Mapping[str, float] | None = None,
-        allow_code: bool = False,
-        **options: Any,
-    ) -> Run:
-        """Ask every model every sample, measure each call, and score the answers. Blocks, and can be interrupted.
-
-        Args:
-            data: a DataFrame, a list of strings or dicts, a dict of columns, a Dataset, or the path of a .jsonl, .csv
-                or .parquet file. Columns: `input` (a prompt or a list of messages), `target` (what is right), `id`
-                (default: the row's number), `cluster` (what belongs together, for intervals); others are kept.
-            models: names as for chat(): "provider/model", a model's name or a group.
-            scorers: names ("exact", "includes" ...), hybrid_nb.scorers, or functions of (output, target).
-            epochs: how often each sample is asked.
-            concurrency: calls under way at once, over all models (default 4). With `rate`: a cap; default none.
-            rate: calls begun a second, over all models, whatever became of those before: an open loop. Several make a
-                sweep, one stage each, over which the calls are spread.
-            warmup: so many calls more before the others, whose slots pass over without a pause. They do not count.
-            arrivals: of the open loop: "poisson", "constant", "ramp" (with rate=(from, to)), or a list of seconds from
-                the start, at which calls are begun.
-            duration: seconds for which calls are begun (of each rate of a sweep), the data being asked again and again.
-            prompt: makes each input from columns: "Translate: {text}".
-            timeout: seconds for one call with its retries; default: the router's.
-            max_cost: dollars for the whole run, judges included. Calls that might pass it are not asked, and no call is
-                hedged; without max_tokens answers are cut at 8,192 tokens, so that there is a bound.
-            unique: begin each prompt with letters of its own, so that no provider's cache helps.
-            seed: of the order of calls, and of arrivals.
-            save: a folder, into which each call is written as it ends, and the run at the end.
-            resume: go on with the run in `save`: what it has answers to is not asked again. False: begin anew; the
-                earlier journal is kept beside the new one.
-            progress: a line with the calls, failures, dollars and time left; or a function of a Progress.
-            limits: seconds that a good call keeps, such as {"ttft_any_s": 1, "latency_s": 5}, for goodput.
-            allow_code: let a scorer run code that models wrote.
-            options: of every call, as for chat(). `cache` is off unless asked for.
-
-        Returns:
-            The Run. One that ended early says why in run.info.stopped: "interrupt" (what is finished is kept), or
-            "budget" (its own max_cost, or the router's budget). A call that failed is a row with its error.
-
-        Raises:
-            OptionValueError, OptionTypeError: what is wrong with data, models, scorers or settings; ConfigError: with
-            `save`. All before anything is spent.
-
-        >>> run = router.benchmark([{"input": "2+2?", "target": "4"}], ["a/m", "b/n"], ["includes"])  # doctest: +SKIP
-        """
-        from hybrid_nb import benchmarking
-
-        return benchmarking.run(
-            self, data, models, scorers, progress, epochs=epochs, concurrency=concurrency, rate=rate, warmup=warmup,
-            arrivals=arrivals, duration=duration, prompt=prompt, timeout=timeout, max_cost=max_cost, unique=unique,
-            seed=seed, save=save, resume=resume, limits=limits, allow_code=allow_code, **options,
-        )  # fmt: skip
-
-    def start_benchmark(self, data: Any, models: Sequence[str] | str, scorers: Any = (), **settings: Any) -> Job:
-        """benchmark() in the background: returns at once a Job with .progress, .stop(), .done and .result().
-
-        Settings and errors are those of benchmark(); `progress` is left to the Job.
-        """
-        from hybrid_nb import benchmarking
-
-        settings.pop("progress", None)
-        return benchmarking.start(self, data, models, scorers, **settings)
-
     def _check_open(self) -> None:
         if self._closed:
             raise ConfigError("this router is closed; make a new one with hybrid_nb.Router()")
@@ -448,68 +364,6 @@ class Router(Teaching, Views):
             return await self._recorded.run(ready.asked, live, sink)
         finally:
             self._news.tell("calls")  # an answer that was kept has no attempt that tells
-
-    def map(
-        self,
-        frame: pd.DataFrame,
-        prompt: Any,
-        *,
-        output: Any = None,
-        model: str | None = None,
-        max_cost: Any = None,
-        concurrency: int = 8,
-        on_error: str = "keep",
-        resume: bool = True,
-        progress: bool = True,
-        into: str | None = None,
-        client: Any = None,
-        **options: Any,
-    ) -> pd.DataFrame:
-        """A frame's rows to answers: a new frame with its index and columns, and the answers' columns.
-
-        `prompt`: a template over columns ("Classify: {text}"; braces that are text are doubled), a column's name, a
-        Series of prompts, or a function of a row. A row in which a named column is missing is not asked.
-        `output`: None (text, in the column "output"), a type such as bool or Literal["good", "bad"] (likewise), a
-        pydantic class or JSON schema (a column for each field; what is nested is an object). `into` names the single
-        column, and is the prefix of all others. Beside them are answered_by, cost_usd (dollars; of an answer that
-        several rows share in the first of them) and error (missing where all is well).
-
-        Equal requests are asked once. Each answer is in the ledger as soon as it is there: the same map asks nothing
-        twice, in another session and after a crash neither, unless resume=False. That differs from cache="on", which
-        is for all calls, but looks at who answered, forgets after its own time and pushes out what is old.
-        `max_cost` (dollars) holds for what this map asks now, retries too: rows that it does not reach have the error
-        "not asked: ...", and so have those that the budget does not reach; with max_cost=0 it tells what the map may
-        cost, and asks nothing but free models. `on_error="raise"` raises the first error
-        of a row; errors that come again and again end a map in any case.
-        An interrupt keeps what is finished. `client`: a dask.distributed Client whose workers ask; the frame may be a
-        dask DataFrame then. Other options are those of chat().
-
-        Raises ValueError or TypeError for bad options and columns, before anything is sent; BudgetExceededError for
-        max_cost where no price is known.
-        """
-        from hybrid_nb import mapping
-
-        given = (max_cost, concurrency, on_error, resume, progress)
-        what = {"output": output, "model": model, "into": into, "options": options}
-        answered: pd.DataFrame = mapping.run(self, frame, prompt, given, client, **what)
-        return answered
-
-    async def amap(self, frame: pd.DataFrame, prompt: Any, **options: Any) -> pd.DataFrame:
-        """map() for async cells and programs: it works in a thread; cancelling the caller ends it, and keeps what is
-        finished.
-        """
-        from hybrid_nb import mapping
-
-        answered: pd.DataFrame = await mapping.arun(self, frame, prompt, options)
-        return answered
-
-    def forget_map(self, older_than: Any = None) -> int:
-        """Drop answers that map() keeps in the ledger: all, or those last used before a time (a datetime, or a
-        timedelta back from now); how many there were. Those of 30 days without use go by themselves.
-        """
-        self._check_open()
-        before = time.time() + 1 if older_than is None else rows.unix(older_than)
-        return portal().run(Mapped(self._ledger).forget(before or 0.0))
 
     async def _explored(
         self, request: Request, found: RoutePlan, trial: Trial, state: State, sink: Sink | None

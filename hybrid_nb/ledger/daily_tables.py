@@ -42,6 +42,13 @@ CREATE TRIGGER IF NOT EXISTS calls_daily AFTER INSERT ON calls BEGIN
   ON CONFLICT DO UPDATE SET {", ".join(map(_added, _NAMES))};
 END
 """
+# no trigger hears of a row that is replaced; whoever gives one once more may replace it
+REPLACED = """
+CREATE TRIGGER IF NOT EXISTS calls_replaced BEFORE INSERT ON calls
+WHEN EXISTS (SELECT 1 FROM calls WHERE request_id = NEW.request_id) BEGIN
+  INSERT OR IGNORE INTO daily VALUES ('stale', '', '', '', '', '', 0, 0, NULL, NULL, NULL, 0, 0);
+END
+"""
 FILLING = f"""
 INSERT INTO daily SELECT {_keys("")}, COUNT(*), {", ".join(f"SUM({part})" for part in _parts(""))}
 FROM calls GROUP BY 1, 2, 3, 4, 5, 6
@@ -60,5 +67,6 @@ def prepare(db: sqlite3.Connection) -> None:
     db.execute(TABLE)
     db.execute(FILLING)
     db.execute(ADDING)
+    db.execute(REPLACED)
     for change in ("UPDATE", "DELETE"):
         db.execute(STALE.format(change))

@@ -137,6 +137,10 @@ class Mapped:
         """Answers of a job since a unix time."""
         return int(self._ledger.rows("SELECT COUNT(*) FROM mapped WHERE job = ? AND time >= ?", (job, since))[0][0])
 
+    def any(self, job: str, since: float) -> bool:
+        """Whether a job has an answer since a unix time."""
+        return bool(self._ledger.rows("SELECT 1 FROM mapped WHERE job = ? AND time >= ? LIMIT 1", (job, since)))
+
     def mean(self, job: str) -> float | None:
         """Tokens of an answer in the mean of the latest that are kept of a job; None: nothing is."""
         found: Any = self._ledger.rows(_MEAN, (job,))[0][0]

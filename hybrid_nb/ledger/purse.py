@@ -94,7 +94,8 @@ def fill(purse: str, bound: int | None, now: float, db: sqlite3.Connection) -> N
     create(db)
     for (old,) in db.execute("SELECT id FROM purses WHERE time < ?", (now - LAST,)).fetchall():
         drop(str(old), db)
-    db.execute("INSERT INTO purses VALUES (?, ?, ?, 0, NULL)", (purse, now, NO_BOUND if bound is None else bound))
+    most = NO_BOUND if bound is None else min(bound, NO_BOUND)
+    db.execute("INSERT INTO purses VALUES (?, ?, ?, 0, NULL)", (purse, now, most))
 
 
 def drop(purse: str, db: sqlite3.Connection) -> None:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.purse import PURSE, MaxCostReachedError
 from hybrid_nb.core.types import Attempt, Reply, Request
-from hybrid_nb.ledger.mapped import KEEP, Keep
+from hybrid_nb.ledger.mapped import KEEP, Keep, Mapped
 from hybrid_nb.ledger.purse import LedgerPurse
 from hybrid_nb.mapping.columns import Result
 from hybrid_nb.mapping.job import Job
-from hybrid_nb.mapping.stopping import Streak, line, out_of_money
+from hybrid_nb.mapping.stopping import Streak, line, out_of_money, told
 from hybrid_nb.portal import Job as Handle
 from hybrid_nb.portal import portal
 
@@ -62,12 +62,15 @@ class Asking:
         purse: LedgerPurse | None = None,
         room: asyncio.Semaphore | None = None,
         stopped: Callable[[], str | None] = lambda: None,
+        since: float = 0.0,
     ) -> None:
-        """`room` is shared by several that work at once, `stopped` tells why somebody else has stopped this."""
+        """`room` is shared by several that work at once, `stopped` tells why somebody else has stopped this, `since` is
+        the unix time from which on answers count.
+        """
         self._router, self._job, self._purse, self._room = router, job, purse, room
         self._concurrency, self._told = concurrency, stopped
         self._again: deque[Item] = deque()  # refused only because others held the money
-        self._streak = Streak()
+        self._streak = Streak(lambda: Mapped(router._ledger).any(job.id, since))
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._under_way: dict[int, tuple[Item, Handle[Reply]]] = {}
         self.stopped: Stopped | None = None
@@ -126,7 +129,9 @@ class Asking:
             return
         took(Ended(item[0], Result(None, None, spent(error), line(error)), error))
         if self._streak.failed(error) and self.stopped is None:
-            self.stopped = Stopped(line(error), error)
+            last = self._streak.last
+            said = told(error, f"before that: {line(last)}") if last is not None and last is not error else error
+            self.stopped = Stopped(line(said), said)
 
     async def _one(self, item: Item) -> Reply:
         if self._room is None:

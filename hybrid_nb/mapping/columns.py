@@ -62,7 +62,7 @@ def columns_of(output: Any, into: str | None) -> Columns:
     made = Columns(tuple(found), beside)
     twice = next((name for name in made.names if made.names.count(name) > 1), None)
     if twice is not None:
-        raise OptionValueError(f"output has a field {twice!r}, which a map adds itself; give into='x' for x_{twice}")
+        raise OptionValueError(f"output has a field {twice!r}, which a map adds itself; give that field another name")
     return made
 
 

@@ -165,7 +165,7 @@ def finish(
     left, why = len(table.left), table.stopped.reason if table.stopped else ""
     if way.shown:
         progress.say(progress.end(table.sums, left, why))
-    if table.stopped is not None:
+    if table.stopped is not None and left:
         error = table.stopped.error or (BudgetExceededError(why) if way.on_error == "raise" else None)
         kept = count.before + table.sums.well
         more = f"stopped here, with {left:,} requests not asked; {kept:,} answers are kept, and not asked for again"
@@ -181,7 +181,7 @@ def ask(router: Router, job: Job, found: Source, way: How, table: Table, todo: l
         portal().run(transacted(router, partial(purses.fill, name, bound, time.time())))
     try:
         purse = LedgerPurse(router._ledger, name) if way.max_cost is not None else None
-        asking = Asking(router, job, way.concurrency, purse, stopped=way.stopped)
+        asking = Asking(router, job, way.concurrency, purse, stopped=way.stopped, since=way.since)
         with progress.Bar(len(todo), table.sums, way.shown) as bar:
             asking.run(items(found, job, table.work, todo), partial(took, table, bar, way), bar.tick)
         table.stopped = asking.stopped

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hybrid_nb.core.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -27,9 +29,12 @@ MANY_HOPELESS, MANY_INVALID, MANY = 5, 10, 25
 class Streak:
     """Failures of one kind, one after another. Says when there have been so many that the next will fail too."""
 
-    def __init__(self) -> None:
+    def __init__(self, answered: Callable[[], bool] = lambda: False) -> None:
+        """`answered`: whether any row of the same map has an answer, so that the request as such is no invalid one."""
+        self._answered = answered
         self._kind: type | None = None
         self._count = 0
+        self.last: BaseException | None = None  # of somebody who was asked
 
     def well(self) -> None:
         """A row was answered."""
@@ -39,11 +44,17 @@ class Streak:
         """A row failed; whether to stop now."""
         cause = error.__cause__ if isinstance(error, NoProviderAvailableError) and error.__cause__ else error
         kind = type(cause)
+        if not isinstance(cause, NoProviderAvailableError):
+            self.last = cause
         if issubclass(kind, OF_ROWS):
             return False
         self._count = self._count + 1 if kind is self._kind else 1
         self._kind = kind
-        return self._count >= patience(kind)
+        return self._count >= patience(kind) and not (_of_request(kind) and self._answered())
+
+
+def _of_request(kind: type) -> bool:
+    return issubclass(kind, InvalidRequestError) and not issubclass(kind, HOPELESS)
 
 
 def patience(kind: type) -> int:

@@ -65,6 +65,9 @@ def source(frame: pd.DataFrame, prompt: Any) -> Source:
 # --- a template -------------------------------------------------------------------------------------------
 
 
+_CONVERSIONS: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
+
+
 class Part(NamedTuple):
     """Text, and the column that follows it (None: nothing) with its format."""
 
@@ -77,9 +80,13 @@ class Part(NamedTuple):
 def parts(template: str) -> tuple[Part, ...]:
     """The pieces of a template. Raises OptionValueError."""
     try:
-        return tuple(Part(t, c, s or "", v) for t, c, s, v in Formatter().parse(template))
+        found = tuple(Part(t, c, s or "", v) for t, c, s, v in Formatter().parse(template))
     except ValueError as error:
         raise OptionValueError(f"the prompt: {error}; a brace that is text is written twice: {{{{ or }}}}") from None
+    for part in found:
+        if part.conversion and part.conversion not in _CONVERSIONS:
+            raise OptionValueError(f"the prompt: there is !r, !s and !a, and no !{part.conversion}")
+    return found
 
 
 def _fields(template: str) -> list[str]:
@@ -118,9 +125,6 @@ class Template:
             return "".join(_piece(part, values) for part in self._parts)
         except (ValueError, TypeError) as error:
             return Missing(f"the row does not fit the template: {error}")
-
-
-_CONVERSIONS: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
 
 
 def _piece(part: Part, values: Mapping[str, Any]) -> str:
@@ -192,12 +196,10 @@ def _names(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    import pandas
-
-    found: Any = frame[_names(frame)[name]]
-    if isinstance(found, pandas.DataFrame):
-        raise OptionValueError(f"the frame has {found.shape[1]} columns {name!r}; rename them, so that one is meant")
-    series: pd.Series[Any] = found
+    same = sum(str(other) == name for other in frame.columns)  # 1 and "1" too
+    if same > 1:
+        raise OptionValueError(f"the frame has {same} columns {name!r}; rename them, so that one is meant")
+    series: pd.Series[Any] = frame[_names(frame)[name]]
     return series
 
 

@@ -102,7 +102,8 @@ def _asked(place: _Lent, order: Order, owner: str, job: Job, left: Sequence[tupl
             failures.append(Failure(left[ended.number][0], ended.result.error, ended.result.cost_usd))
 
     purse = LedgerPurse(router._ledger, order.purse, owner)
-    asking = Asking(router, job, order.concurrency, purse, place.rooms[order.purse], _looking(router, order.purse))
+    room, look = place.rooms[order.purse], _looking(router, order.purse)
+    asking = Asking(router, job, order.concurrency, purse, room, look, order.since)
     asking.run(((number, job.request(prompt), key) for number, (key, prompt) in enumerate(left)), took)
     if asking.stopped is None:
         return Report(tuple(failures))

@@ -93,7 +93,7 @@ def path(tmp_path):
 def test_a_ledger_of_the_schema_before_is_summed_when_it_is_opened(path):
     db = sqlite3.connect(path)
     with db:
-        for trigger in ("calls_daily", "calls_UPDATEd", "calls_DELETEd"):
+        for trigger in ("calls_daily", "calls_replaced", "calls_UPDATEd", "calls_DELETEd"):
             db.execute(f"DROP TRIGGER {trigger}")
         db.execute("DROP TABLE daily")
         db.execute("PRAGMA user_version = 3")
@@ -113,7 +113,14 @@ def test_what_others_write_meanwhile_is_in_it(path):
     ledger.close()
 
 
-@pytest.mark.parametrize("change", ["DELETE FROM calls WHERE request_id = 'r0'", "UPDATE calls SET cost_usd = 7"])
+CHANGES = [
+    "DELETE FROM calls WHERE request_id = 'r0'",
+    "UPDATE calls SET cost_usd = 7",
+    "INSERT OR REPLACE INTO calls SELECT * FROM calls WHERE request_id = 'r0'",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_after_a_change_by_hand_the_calls_are_asked_themselves(path, change):
     write(path, [CALL, {**CALL, "provider": "b"}])
     db = sqlite3.connect(path)

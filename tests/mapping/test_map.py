@@ -204,6 +204,7 @@ class Costly(BaseModel):
         ("About {m}", {}, "no column 'm' (one of: n)"),
         ("About {n", {}, "a brace that is text is written twice"),
         ("About {}", {}, "{} names no column"),
+        ("About {n!z}", {}, "no !z"),
         ("Tell a joke", {}, "names no column: write one in braces"),
         ("nn", {}, "no column 'nn' (did you mean 'n'?)"),
         (7, {}, "the prompt must be a template"),
@@ -232,10 +233,15 @@ def test_a_frame_is_needed(router):
         ask(router, [1, 2])
 
 
-def test_two_columns_of_one_name_are_told(router):
-    frame = pd.DataFrame([[1, 2]], columns=["n", "n"])
-    with pytest.raises(ValueError, match="2 columns 'n'"):
-        ask(router, frame)
+@pytest.mark.parametrize("columns", [["7", "7"], [7, "7"]])
+def test_two_columns_of_one_name_are_told(router, columns):
+    frame = pd.DataFrame([[1, 2]], columns=columns)
+    with pytest.raises(ValueError, match="2 columns '7'"):
+        ask(router, frame, "What is {7} + 1?")
+
+
+def test_a_limit_that_nothing_can_reach_is_none(router):
+    assert ask(router, sums(2), max_cost=1e30).error.isna().all()
 
 
 def test_a_function_that_gives_another_prompt_each_time_is_told(router, fleet):
@@ -283,6 +289,40 @@ def test_a_vendor_that_is_down_stops_early_too(make_router, fleet):
     with pytest.raises((ServiceUnavailableError, NoProviderAvailableError), match="requests not asked"):
         ask(router, sums(1000))
     assert len(fleet["openai"].chats) < 60
+
+
+def test_rows_that_no_model_takes_do_not_keep_the_others_answers_back(router, fleet):
+    """Asked for once more they are alone, one after another; the frame comes nevertheless."""
+    refused = r"What is \d*[37] "
+    fleet["openai"].fail(
+        Fault("status", status=400), times=None, match=lambda log: re.search(refused, str(log.body)) is not None
+    )
+    first = ask(router, sums(100))
+    again = ask(router, sums(100))
+    assert first.error.notna().sum() == 20
+    pd.testing.assert_frame_equal(again, first)
+    assert len(fleet["openai"].chats) == 120
+
+
+def test_requests_that_nobody_takes_at_all_end_it(router, fleet):
+    fleet["openai"].fail(Fault("status", status=400), times=None)
+    with pytest.raises(InvalidRequestError, match="requests not asked"):
+        ask(router, sums(100))
+    assert len(fleet["openai"].chats) < 30
+
+
+def test_what_opened_the_breaker_is_told(make_router, fleet):
+    router = make_router(fleet, retries=0)
+    fleet["openai"].fail(Fault("html200"), times=None)
+    with pytest.raises(NoProviderAvailableError, match=r"breaker is open.*before that: MalformedResponseError"):
+        ask(router, sums(100))
+
+
+def test_when_every_row_was_tried_the_frame_comes(make_router, fleet):
+    router = make_router(fleet, retries=0)
+    fleet["openai"].fail(Fault("status", status=401), times=None)
+    found = ask(router, sums(5))
+    assert found.error.notna().all()
 
 
 def test_an_answer_that_was_cut_is_an_error_of_its_row(router):

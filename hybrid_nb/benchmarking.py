@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +34,15 @@ from hybrid_nb.bench.traffic.spending import Purse
 from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.core.config import Settings
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.core.types import Reply, RoutePlan
 from hybrid_nb.engine.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from hybrid_nb.router import Router
+
+ANEW = "give the run another folder, or begin it anew with resume=False"
 
 
 def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
@@ -74,7 +78,7 @@ def prepared(
     caller = Caller(Asking(router), spec)
     estimate = caller.checked(items)
     wanted = _scorers(scorers, allow_code, items, spec, caller)
-    folder = None if save is None else Path(save)
+    folder = _folder(save)
     journal = None if folder is None else _journal(folder, head(spec, caller, items), resume)
     try:
         return Plan(spec, items, caller, wanted, journal, folder).bench(estimate)
@@ -137,10 +141,21 @@ def _scorers(given: Any, allow_code: bool, items: Sequence[Item], spec: Spec, ca
     return found
 
 
+def _folder(save: Any) -> Path | None:
+    if save is None or (isinstance(save, str | os.PathLike) and str(save).strip()):
+        return None if save is None else Path(save)
+    raise OptionValueError(f"save must be the path of a folder, not {save!r}")
+
+
 def _journal(folder: Path, settings: Mapping[str, Any], resume: bool) -> Journal:
     if (folder / "run.json").exists() and not (folder / NAME).exists():
         raise ConfigError(f"{folder} holds a finished run, which is not written over; give this one another folder")
-    return Journal(folder, settings, resume)
+    try:
+        return Journal(folder, settings, resume)
+    except OSError as error:
+        raise ConfigError(
+            f"save={str(folder)!r} cannot be written ({error.strerror}); give it another folder"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -190,13 +205,17 @@ class Plan:
 
     def _answered(self) -> list[Call]:
         """What earlier parts of the run have; a target that was corrected since then is scored afresh."""
-        samples = {item.id: item for item in self.items}
-        for call in self.past.calls.values():
-            item = samples[call.id]
+        samples, past = {item.id: item for item in self.items}, self.past
+        for call in past.calls.values():
+            item = samples.get(call.id)
+            if item is None:
+                raise ConfigError(f"{self.save} has a call of sample {call.id!r}, which the data have not; {ANEW}")
             call.cluster, target = item.cluster, None if item.target is None else shown(item.target)
             if call.target != target:
-                call.target, call.scores = target, {}
-        return list(self.past.calls.values())
+                past.correct(call.key, target)
+                if self.journal is not None:
+                    self.journal.target(call.key, target)
+        return list(past.calls.values())
 
     def _judges(self, total: int) -> Estimate:
         """What scorers that ask models cost."""

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hybrid_nb import setup
 from hybrid_nb.cli import main
 from hybrid_nb.router import Router
-from hybrid_nb.sim import Fleet
+from hybrid_nb.sim import Fault, Fleet
 from tests.conftest import at
 from tests.faults.raw_server import RawServer, answer, said
 
@@ -102,11 +102,15 @@ def test_load_from_a_file(run: Run, fleet: Fleet, tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_text("text\n2+2\n3+3\n4+4\n")
     words = ("load", str(data), "--prompt", "What is {text}?", "--requests", "2", "--rate", "50", "--rate", "100")
-    result = run(*words, "--model", "openai/simulated-openai", "--model", "openai/no-such-model", text=fleet.toml())
+    fleet["gemini"].fail(Fault("status", 400), times=None)
+    result = run(*words, "--model", "openai/simulated-openai", "--model", "gemini/simulated-gemini", text=fleet.toml())
     assert result.exit_code == 0, result.output
     asked = {chat.body["messages"][-1]["content"] for chat in fleet["openai"].chats}
     assert asked == {"What is 2+2?", "What is 3+3?"}
-    assert "2 x openai/no-such-model: ModelNotFoundError" in result.output
+    assert "2 x gemini/simulated-gemini: InvalidRequestError" in result.output
+    absent = run(*words, "--model", "openai/no-such-model", text=fleet.toml())
+    assert absent.exit_code == 1
+    assert "openai lists no model 'no-such-model'" in absent.output
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ def test_a_job_runs_in_the_background(router: Router) -> None:
         (["a"], MODELS, {"temperature": 9}, "temperature"),
         (["a"], MODELS, {"tempratur": 1}, "did you mean 'temperature'"),
         (["a"], MODELS, {"epochs": 0}, "epochs must be"),
+        (["a"], MODELS, {"arrivals": "constant"}, "arrivals='constant' needs rate="),
+        (["a"], MODELS, {"save": ""}, "save must be the path of a folder"),
+        (["a"], ["openai/nix"], {}, "openai lists no model 'nix'"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_sent(
@@ -253,6 +256,41 @@ def test_scores_stand_beside_the_calls(router: Router) -> None:
     told = run.scores[run.scores["scorer"] == "broken"]
     assert set(told["explanation"]) == {"scorer raised RuntimeError: no luck"}
     assert measured["score_broken"].isna().all()
+
+
+class Odd(BaseException):
+    """Nobody's usual error."""
+
+
+@pytest.mark.parametrize("error", [StopIteration, SystemExit, KeyboardInterrupt, asyncio.CancelledError, Odd])
+@pytest.mark.parametrize("waits", [False, True])
+def test_whatever_a_scorer_raises_is_its_row_and_hybrid_nb_lives_on(
+    router: Router, error: type[BaseException], waits: bool
+) -> None:
+    def plain(output: str) -> float:
+        raise error
+
+    async def waiting(output: str) -> float:
+        raise error
+
+    job = router.start_benchmark(_numbers(2), MODELS, [waiting if waits else plain, "includes"])
+    run = job.result(30)
+    told = run.scores.loc[run.scores["scorer"] != "includes", "explanation"]
+    assert len(told) == 4
+    assert told.str.startswith("scorer raised ").all()
+    assert told.str.contains(error.__name__).all()
+    assert (run.calls["score_includes"] == 1).all()
+    assert router.chat("What is 2+2?", model=MODELS[0]).text
+
+
+def test_calls_that_never_went_out_are_told(router: Router, fleet: Fleet) -> None:
+    fleet["openai"].fail(Fault("status", 500), times=None)
+    run = router.benchmark(_numbers(30), MODELS, ["includes"], progress=False)
+    dead = run.calls[run.calls["model"] == MODELS[0]]
+    unsent = int((dead["attempts"] == 0).sum())
+    assert unsent > 10
+    assert any(f"{unsent} failed calls to {MODELS[0]} never went out" in note for note in run.report().notes)
+    assert not any(f"to {MODELS[1]} never" in note for note in run.report().notes)
 
 
 def test_a_scorer_without_targets_is_told_before(router: Router, fleet: Fleet) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hybrid_nb.bench.records import Item
 from hybrid_nb.bench.traffic.data import items_of
 from hybrid_nb.bench.traffic.order import measured, warmup
+from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 
 ROWS = [
     {"id": "a", "input": "2+2?", "target": "4", "cluster": "maths", "level": 1},
@@ -89,7 +90,7 @@ def test_ids_that_a_frame_made_floats_are_whole_numbers_again() -> None:
         ([{"input": "a"}, {"input": " "}], None, "row 1 of the data has an empty input"),
         ([{"input": "a", "id": n % 2} for n in range(4)], None, "twice: '0', '1'"),
         ([{"input": "a", "id": 5}, {"input": "b"}], None, "row 1 of the data has no id, but others have"),
-        ([1, 2], None, "row 0 of the data is a int"),
+        ([1, 2], None, "row 0 of the data is of type int"),
         ({"input": ["a", "b"], "target": ["x"]}, None, r"differ in length \(input: 2, target: 1\)"),
         ({"input": "one prompt"}, None, "must be a list of values"),
         (7, None, "not int"),
@@ -135,3 +136,38 @@ def test_the_warmup_takes_nothing_away_and_repeats_no_key() -> None:
     assert {task.phase for task in tasks} == {"warmup"}
     assert len({task.key for task in tasks}) == 5
     assert not {t.key for t in tasks} & {t.key for t in measured(items, ["m"], 3, 0)}
+
+
+# --- files as others write them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "input;target\na;b\n", r"parted by ';' and not by commas; .*sep=';'"),
+        ("a.csv", "input\ttarget\na\tb\n", r"sep='\\t'"),
+        ("a.csv", "input,target\na,b\nWhat is 1,000+1?,1001\n", "line 3: more fields than the 2 columns"),
+        ("a.csv", "input,input\na,b\n", "has the column 'input' twice"),
+        ("a.csv", 'input,target\n"a\nb",x\n"c,x\n', "line 3: no CSV"),
+        ("a.jsonl", '{"input":"a"}\n{"input": \n', "line 2: no JSON"),
+        ("a.parquet", "no", "no Parquet"),
+    ],
+)
+def test_a_file_that_would_be_read_wrongly_is_refused(tmp_path: Path, name: str, content: str, told: str) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(OptionValueError, match=told):
+        items_of(tmp_path / name)
+
+
+def test_long_fields_and_byte_order_marks_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeffinput\n" + "x" * 200_000 + "\n", "utf-8")
+    (tmp_path / "a.jsonl").write_text('\ufeff{"input":"a"}\n', "utf-8")
+    assert len(items_of(tmp_path / "a.csv")[0].input) == 200_000
+    assert items_of(tmp_path / "a.jsonl")[0].input == "a"
+
+
+def test_splits_and_columns_of_one_name_are_told() -> None:
+    with pytest.raises(OptionTypeError, match=r"splits \(train, test\): give one of them, data\['train'\]"):
+        items_of({"train": {"input": ["a"]}, "test": {"input": ["b"]}})
+    with pytest.raises(OptionValueError, match="column 'input' twice"):
+        items_of(pd.DataFrame([["a", "b"]], columns=["input", "input"]))

@@ -111,6 +111,66 @@ def test_beginning_anew_puts_the_earlier_journal_aside(tmp_path: Path) -> None:
     assert (tmp_path / "journal.2.jsonl").exists()
 
 
+def test_targets_that_were_corrected_and_corrected_back_are_scored_by_what_they_are(
+    router: Router, tmp_path: Path
+) -> None:
+    def run(target: str) -> Run:
+        data = [{"input": "What is 2+2?", "target": target}]
+        return router.benchmark(data, MODELS, ["includes"], save=tmp_path / "run", progress=False)
+
+    for target, score in (("4", 1), ("nine", 0), ("4", 1), ("4", 1)):
+        found = run(target)
+        assert found.calls["score_includes"].tolist() == [score, score]
+        assert found.calls["target"].tolist() == [target, target]
+        assert set(found.scores["value"]) == {score}
+
+
+def test_votes_of_a_corrected_target_are_left_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEAD)
+    journal.call(_call("1"), Decimal(0))
+    journal.call(_call("2"), Decimal(0))
+    for ident in "12":
+        journal.vote((1.5, ident, None, "p", "a", "b", "tie", "j/m", "a", None))
+    journal.score("1", "exact", Score(1.0))
+    journal.target("1", "other")
+    journal.score("1", "exact", Score(0.0))
+    journal.close()
+    past = _reopened(tmp_path).past
+    assert [vote[1] for vote in past.votes] == ["2"]
+    assert (past.calls["1"].target, past.calls["1"].scores) == ("other", {"exact": Score(0.0)})
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "folder"])
+def test_a_folder_that_cannot_be_written_is_told_before(
+    router: Router, fleet: Fleet, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder" / NAME).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"cannot be written .*give it another folder"):
+        router.benchmark(["a"], MODELS, save=tmp_path / place, progress=False)
+    assert not fleet["openai"].chats
+
+
+def test_a_run_that_cannot_be_saved_is_returned_all_the_same(router: Router, tmp_path: Path) -> None:
+    (tmp_path / "calls.parquet").mkdir()
+    with pytest.warns(UserWarning, match=r"the run is not saved in .*run\.save\(folder\) writes it elsewhere"):
+        run = router.benchmark(["a"], MODELS, save=tmp_path, progress=False)
+    assert run.calls["status"].tolist() == ["ok", "ok"]
+    assert any("is not saved" in note for note in run.report().notes)
+    (tmp_path / "calls.parquet").rmdir()
+    again = router.benchmark(["a"], MODELS, save=tmp_path, progress=False)
+    assert again.info.settings["resumed_calls"] == 2
+    assert Run.load(tmp_path).info.notes == ()
+
+
+def test_a_call_of_a_sample_that_is_not_there_is_told(router: Router, tmp_path: Path) -> None:
+    router.benchmark(["a"], MODELS, save=tmp_path, progress=False)
+    written = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(written.replace(b'"id":"0"', b'"id":"zz"'))
+    with pytest.raises(ConfigError, match="a call of sample 'zz', which the data have not"):
+        router.benchmark(["a"], MODELS, save=tmp_path, progress=False)
+
+
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
     journal = Journal(tmp_path, HEAD)
     with pytest.raises(ConfigError, match="another run writes"):

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from hybrid_nb.bench.records import Item, Sample, Score
 from hybrid_nb.core.errors import HybridNbError
@@ -16,6 +16,7 @@ from hybrid_nb.core.types import Reply
 
 Ask = Callable[[Any, Mapping[str, Any]], Awaitable[Reply]]
 """Asks a model: (prompt, options of chat()) -> the reply."""
+T = TypeVar("T")
 Vote = tuple[Any, ...]
 """One row of VOTE_COLUMNS."""
 
@@ -73,6 +74,21 @@ class Context:
         return reply
 
 
+async def in_thread(work: Callable[..., T], *given: Any) -> T:
+    """What a function of a person's gives, off the loop.
+
+    A StopIteration, as of a next() that finds nothing, cannot be handed over: whoever waited would wait for ever.
+    """
+
+    def called() -> T:
+        try:
+            return work(*given)
+        except StopIteration as error:
+            raise RuntimeError(f"StopIteration{f': {error}' if str(error) else ''}") from error
+
+    return await asyncio.to_thread(called)
+
+
 class Scorer:
     """Looks at one answer. Override score(), or rate() where it does not wait.
 
@@ -112,7 +128,7 @@ class Scorer:
 
     async def score(self, sample: Sample) -> Score:
         """The score of an answer. Runs on hybrid_nb's own loop, so it must not block."""
-        return await asyncio.to_thread(self.rate, sample)
+        return await in_thread(self.rate, sample)
 
     def __repr__(self) -> str:
         return f"<scorer {self.name}>"

@@ -108,7 +108,9 @@ def _sample(call: Call, known: dict[str, Item], context: Context) -> Sample:
 async def _score(scorer: Scorer, call: Call, sample: Sample, done: Done | None) -> None:
     try:
         score = await scorer.score(sample)
-    except Exception as error:  # a person's own code: kept as a row, and the others go on
+    except BaseException as error:  # a person's own code: kept as a row, and the others go on
+        if _ours(error):
+            raise
         score = Score(None, raised("scorer", error))
     call.scores[scorer.name] = score
     if done is not None:
@@ -118,13 +120,23 @@ async def _score(scorer: Scorer, call: Call, sample: Sample, done: Done | None) 
 async def _compare(scorer: PairScorer, first: Sample, second: Sample, keep: Voted) -> None:
     try:
         vote = await scorer.compare(first, second)
-    except Exception as error:
+    except BaseException as error:
+        if _ours(error):
+            raise
         item, told = first.item, raised("scorer", error)
         vote = (time.time(), item.id, item.cluster, str(item.input), first.model, second.model, None, None, None, told)
     keep(vote)
 
 
-def raised(who: str, error: Exception) -> str:
+def _ours(error: BaseException) -> bool:
+    """Whether it ends the scoring, and is not a person's own code: exit() there would end hybrid_nb's loop."""
+    if not isinstance(error, asyncio.CancelledError):
+        return isinstance(error, GeneratorExit)
+    me = asyncio.current_task()
+    return me is None or me.cancelling() > 0
+
+
+def raised(who: str, error: BaseException) -> str:
     """What is told of an exception in one line."""
     text = " ".join(str(error).split())
     return f"{who} raised {type(error).__name__}" + (f": {text[:500]}" if text else "")

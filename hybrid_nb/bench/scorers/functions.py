@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import math
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from hybrid_nb.bench.grading.protocol import Scorer
+from hybrid_nb.bench.grading.protocol import Scorer, in_thread
 from hybrid_nb.bench.records import Sample, Score
 from hybrid_nb.core.inputs import OptionTypeError
 
@@ -35,7 +34,7 @@ class Function(Scorer):
         given = self._arguments(sample)
         if self._waits:
             return to_score(await self.function(*given))
-        found = await asyncio.to_thread(self.function, *given)
+        found = await in_thread(self.function, *given)
         return to_score(await found if inspect.isawaitable(found) else found)
 
 

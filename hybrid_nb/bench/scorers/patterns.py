@@ -37,7 +37,9 @@ def regex(
 ) -> Scorer:
     r"""Takes the answer out of the text with a regular expression, and compares it with the target.
 
-    Without a target it is 1 when the pattern matches. Score.answer has what was found.
+    Without a target it is 1 when the pattern matches. Score.answer has what was found. A pattern that repeats what is
+    repeated, such as (a+)+$, can take for ever on some answer, which nothing can stop but the process's end: write
+    (?>a+)+$, or a++, which try no second way.
 
     Args:
         pattern: such as r"ANSWER:\s*(\w+)". A string is searched over several lines (^ and $ at each line).

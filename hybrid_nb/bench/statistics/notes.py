@@ -24,7 +24,7 @@ def notes(run: Figures, table: pd.DataFrame, confidence: float, failures: str, s
     names = scorers(run)
     compared = comparison(run, names[0], confidence, failures, seed) if names and len(run.models) > 1 else []
     shown = [f"Times: of answered calls, p50 and p95; intervals: {100 * confidence:g} %."]
-    return [*_trouble(run), *compared, *_gaps(table, names), *_failed(run, names, failures), *shown]
+    return [*_trouble(run), *compared, *_gaps(run, table, names), *_failed(run, names, failures), *shown]
 
 
 def comparison(run: Figures, name: str, confidence: float, failures: str, seed: int) -> list[str]:
@@ -72,11 +72,23 @@ def _trouble(run: Figures) -> list[str]:
     return told
 
 
-def _gaps(table: pd.DataFrame, names: list[str]) -> list[str]:
+def _unsent(run: Figures, model: str) -> int:
+    """Failed calls without an attempt."""
+    calls = run.measured[run.measured["model"] == model]
+    return int(((calls["status"] != "ok") & (calls["attempts"] == 0)).sum())
+
+
+def _gaps(run: Figures, table: pd.DataFrame, names: list[str]) -> list[str]:
     told = []
     for row in table.to_dict("records"):
         if row["unknown_cost"]:
             told.append(f"The cost of {count(row['unknown_cost'], 'call')} to {row['model']} is unknown.")
+        unsent = _unsent(run, row["model"])
+        if unsent:
+            told.append(
+                f"{count(unsent, 'failed call')} to {row['model']} never went out, as its breaker was open or its key "
+                "had been refused: they say nothing more of it."
+            )
         for name in names:
             if row[f"score_{name}_unscored"]:
                 told_count = count(row[f"score_{name}_unscored"], "answer")

@@ -37,7 +37,8 @@ def follow(bench: Bench, shower: Shower) -> Run:
                 while not job.wait(SLICE):
                     shower.show(job.progress)
                 shower.show(job.progress)
-                return job.result()
+                run = job.result()
+                break
             except KeyboardInterrupt:
                 presses += 1
                 if presses > 2:
@@ -48,6 +49,9 @@ def follow(bench: Bench, shower: Shower) -> Run:
         raise
     finally:
         shower.close()
+    if bench.unsaved is not None:
+        warnings.warn(bench.unsaved, stacklevel=4)  # where the person called
+    return run
 
 
 def shower(progress: bool | Callable[[Progress], object], cell: Callable[[], Shower | None]) -> Shower:

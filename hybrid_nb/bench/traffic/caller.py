@@ -90,7 +90,7 @@ class Caller:
         if self.limit is not None and least is not None and least > self.limit:
             raise OptionValueError(
                 f"a single call may cost {money(least)} (up to {self.options['max_tokens']:,} tokens of output), over "
-                f"max_cost {money(self.limit)}; set max_tokens lower, or max_cost higher"
+                f"max_cost {money(self.limit) if self.limit else '$0'}; set max_tokens lower, or max_cost higher"
             )
         return Estimate(None, None) if self.replays else sums
 

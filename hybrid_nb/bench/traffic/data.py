@@ -10,6 +10,7 @@ import csv
 import difflib
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ Row = Mapping[str, Any]
 COLUMNS = ("input", "target", "id", "cluster")
 _FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
 _FEW = 3  # places that an error names
+LONGEST_FIELD = 1 << 30  # characters of a field of CSV, of which the module itself takes an eighth of a million
 
 
 def items_of(data: Any, prompt: str | None = None) -> list[Item]:
@@ -53,6 +55,7 @@ def _rows(data: Any) -> Iterable[Any]:
     if isinstance(data, str | os.PathLike):
         return _file(Path(data))
     if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
+        _check_columns(list(data.columns))
         return list(data.to_dict("records"))
     if hasattr(data, "to_dicts"):  # polars
         return list(data.to_dicts())
@@ -70,6 +73,8 @@ def _rows(data: Any) -> Iterable[Any]:
 def _columns(data: Any, names: Sequence[Any]) -> Iterator[Row]:
     columns = {str(name): data[name] for name in names}
     for name, column in columns.items():
+        if hasattr(column, "column_names") or isinstance(column, Mapping):  # a DatasetDict
+            raise OptionTypeError(f"the data has splits ({', '.join(columns)}): give one of them, data[{name!r}]")
         if isinstance(column, str | bytes) or not hasattr(column, "__len__"):
             raise OptionTypeError(
                 f"the column {name!r} must be a list of values, not {type(column).__name__}; "
@@ -97,7 +102,7 @@ def _file(path: Path) -> Iterable[Any]:
 
 def _jsonl(path: Path) -> Iterable[Any]:
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).splitlines(), 1):
         if line.strip():
             try:
                 rows.append(orjson.loads(line))
@@ -107,18 +112,49 @@ def _jsonl(path: Path) -> Iterable[Any]:
 
 
 def _csv(path: Path) -> Iterable[Any]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            rows = list(csv.DictReader(file, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise OptionValueError(f"{path}: no CSV in UTF-8 ({error})") from None
-    return [{name: value or None for name, value in row.items() if name is not None} for row in rows]
+    limit = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _csv_rows(path, csv.DictReader(file, strict=True))
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _csv_rows(path: Path, reader: csv.DictReader[str]) -> list[Row]:
+    rows: list[Row] = []
+    try:
+        names = list(reader.fieldnames or ())
+        _check_columns(names)
+        sign = next((sign for sign in ";\t|" if len(names) == 1 and sign in names[0]), None)
+        if sign is not None:
+            raise OptionValueError(
+                f"{path} is parted by {sign!r} and not by commas; read it with pandas.read_csv(path, sep={sign!r})"
+            )
+        for row in reader:
+            if None in row:
+                raise OptionValueError(
+                    f"{path}, line {reader.line_num}: more fields than the {len(names)} columns; a text with commas in "
+                    "it needs quotes around it"
+                )
+            rows.append({name: value or None for name, value in row.items()})
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise OptionValueError(f"{path}, line {reader.line_num}: no CSV in UTF-8 ({error})") from None
+    return rows
+
+
+def _check_columns(names: Sequence[Any]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise OptionValueError(f"the data has the column {twice!r} twice")
 
 
 def _parquet(path: Path) -> Iterable[Any]:
     late("pyarrow", "benchmark")
-    frame = late("pandas", "frames").read_parquet(path)
-    return list(frame.to_dict("records"))
+    try:
+        frame = late("pandas", "frames").read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise OptionValueError(f"{path}: no Parquet ({error})") from None
+    return _rows(frame)
 
 
 # --- checking ---------------------------------------------------------------------------------------------
@@ -126,13 +162,13 @@ def _parquet(path: Path) -> Iterable[Any]:
 
 def _row(row: Any, number: int) -> Row:
     if isinstance(row, str):
-        return {"input": row}
+        return {"input": str(row)}
     if isinstance(row, Item):
         return {**row.extra, "input": row.input, "target": row.target, "id": row.id, "cluster": row.cluster}
     if isinstance(row, Mapping):
         return row
     raise OptionTypeError(
-        f"row {number} of the data is a {type(row).__name__}; it must be a string, a dict with 'input', or an Item"
+        f"row {number} of the data is of type {type(row).__name__}; it must be a string, a dict with 'input' or an Item"
     )
 
 

@@ -78,6 +78,7 @@ class Bench:
         self.info = info
         self.rating = rating
         self.save = save
+        self.unsaved: str | None = None  # why the run is not in its folder
         self.stage: Stage = "preparing"
         self.begun = False
         self._began = time.monotonic()
@@ -152,9 +153,18 @@ class Bench:
             invalid=invalid(lags, calls),
             settings={**self.info.settings, "capped_calls": self.load.capped},
         )
-        run = Run.of(calls, info, votes)
-        if self.save is not None:
+        return self._saved(Run.of(calls, info, votes))
+
+    def _saved(self, run: Run) -> Run:
+        """Into its folder; a run that cannot be written is worth more than its folder, and says so."""
+        if self.save is None:
+            return run
+        try:
             run.save(self.save)
+        except (OSError, ValueError) as error:  # a full disk; what Parquet cannot hold
+            told = " ".join(str(error).split())
+            self.unsaved = f"the run is not saved in {self.save} ({told}); run.save(folder) writes it elsewhere"
+            return replace(run, info=replace(run.info, notes=(*run.info.notes, self.unsaved)))
         return run
 
 

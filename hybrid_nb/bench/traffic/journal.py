@@ -16,12 +16,13 @@ from typing import Any
 import orjson
 from filelock import FileLock, Timeout
 
-from hybrid_nb.bench.records import Call, Score
+from hybrid_nb.bench.records import VOTE_COLUMNS, Call, Score
 from hybrid_nb.core.errors import ConfigError
 
 FORMAT = 1
 BLOCK = 65_536  # bytes
 NAME = "journal.jsonl"
+VOTED = VOTE_COLUMNS.index("id")
 _FIELDS = tuple(item.name for item in fields(Call) if item.name != "scores")
 
 
@@ -42,6 +43,13 @@ class Past:
     unknown: int = 0
     seconds: float = 0.0
     judged: list[float | None] = field(default_factory=list)
+
+    def correct(self, key: str, target: str | None) -> None:
+        """A sample's target is another one since then: what was scored and voted by the old one says nothing."""
+        call = self.calls.get(key)
+        if call is not None:
+            call.target, call.scores = target, {}
+            self.votes = [vote for vote in self.votes if vote[VOTED] != call.id]
 
 
 class Journal:
@@ -88,6 +96,10 @@ class Journal:
     def call(self, call: Call, spent: Decimal) -> None:
         """A call has ended, which counts as so many dollars."""
         self._write({"call": {name: getattr(call, name) for name in _FIELDS}, "spent": str(spent)})
+
+    def target(self, key: str, target: str | None) -> None:
+        """A sample's target was corrected since its call."""
+        self._write({"target": [key, target]})
 
     def score(self, key: str, scorer: str, score: Score) -> None:
         self._write({"score": [key, scorer, *score]})
@@ -178,14 +190,15 @@ class _Reader:
     def __init__(self) -> None:
         self.past = Past()
         self._held: dict[str, Decimal] = {}
-        self._scores: list[list[Any]] = []
 
     def take(self, entry: Mapping[str, Any]) -> None:
         past = self.past
         if "call" in entry:
             self._call(Call(**entry["call"]), Decimal(entry["spent"]))
         elif "score" in entry:
-            self._scores.append(entry["score"])
+            self._score(*entry["score"])
+        elif "target" in entry:
+            past.correct(*entry["target"])
         elif "vote" in entry:
             past.votes.append(tuple(entry["vote"]))
         elif "judge" in entry:
@@ -194,6 +207,10 @@ class _Reader:
             self._spent(key, Decimal(entry["spent"]), cost is None, cost)
         elif "hold" in entry:
             self._hold(*entry["hold"])
+
+    def _score(self, key: str, scorer: str, value: float | None, explanation: str, answer: str | None) -> None:
+        if key in self.past.calls and value is not None:  # one that could not tell is asked again
+            self.past.calls[key].scores[scorer] = Score(value, explanation, answer)
 
     def _hold(self, key: str, most: str) -> None:
         lost = self._held.pop(key, None)
@@ -220,7 +237,4 @@ class _Reader:
         past = self.past
         past.spent += sum(self._held.values(), Decimal(0))
         past.unknown += len(self._held)
-        for key, scorer, value, explanation, answer in self._scores:
-            if key in past.calls and value is not None:  # one that could not tell is asked again
-                past.calls[key].scores[scorer] = Score(value, explanation, answer)
         return past

@@ -81,6 +81,8 @@ def checked(models: Any, settings: Mapping[str, Any]) -> Spec:
     given["limits"] = _limits(given["limits"])
     given["arrivals"] = _arrivals(given["arrivals"])
     given["rate"] = _rate(given["rate"], given["arrivals"])
+    if given["rate"] is None and given["arrivals"] == "constant":
+        _wrong("arrivals='constant' needs rate= in requests a second; without a rate the loop is closed")
     spec = Spec(_models(models), options=options, **given)
     if spec.endless and spec.epochs != 1:
         _wrong("epochs and duration (or a trace) exclude each other: time ends the run, and data are asked again")

@@ -213,7 +213,7 @@ def test_what_cannot_be_learned_is_told(taught, run):
         taught.learn(run, scorer="exat")
     with pytest.raises(OptionTypeError, match="needs a run"):
         taught.learn()
-    with pytest.raises(OptionTypeError, match="needs a run, .*not str"):
+    with pytest.raises(OptionTypeError, match=r"needs a run, .*not str"):
         taught.learn("run")
     with pytest.raises(OptionTypeError, match="classifier must be a function"):
         taught.learn(run, classifier="maths")

@@ -117,7 +117,7 @@ class Learned:
             elif cluster is None and evidence.clusters and not note:
                 note = f"of all clusters together, as there is no tag {self.tags[0]!r}"
             if request.scorer and request.scorer not in evidence.scorers:
-                note += f"; nothing was scored by {request.scorer!r}"
+                note = "; ".join(part for part in (note, f"nothing was scored by {request.scorer!r}") if part)
             known = evidence.view(cluster, scorer, now)
             left = max(0.0, explore_usd - self._explored / PICO)
             learns, typical = evidence.learns(scorer, now), evidence.typical(cluster, scorer)

@@ -71,6 +71,8 @@ class Teaching:
         self._check_open()
         if run is None and classifier is None:
             raise OptionTypeError("learn needs a run, as router.benchmark() returns it")
+        if run is not None and not hasattr(run, "calls"):
+            raise OptionTypeError(f"learn needs a run, as router.benchmark() returns it, not {type(run).__name__}")
         if classifier is not None and not callable(classifier):
             raise OptionTypeError(f"classifier must be a function of the prompt, not {type(classifier).__name__}")
         if run is not None:

@@ -20,6 +20,7 @@ from hybrid_nb.ledger.evidence import Evidences
 from hybrid_nb.ledger.store import Ledger
 from hybrid_nb.portal import portal
 from hybrid_nb.router import Router
+from hybrid_nb.sim import Fault
 from tests.benchmark.made import Truth, made_run
 
 GOOD, FAIR = "openai/simulated-openai", "gemini/simulated-gemini"
@@ -134,6 +135,20 @@ def test_the_calls_of_a_learned_run_are_not_counted_twice(make_router, fleet):
     assert known(router, FAIR)["calls"] == 5
 
 
+def test_failed_calls_of_a_learned_run_are_not_counted_twice(make_router, fleet):
+    """Neither by those who saw them live, nor by those who read them from the ledger."""
+    router = make_router(two(fleet), strategy="measured", explore=0, retries=0, breaker_threshold=1000)
+    router.plan("hi")
+    fleet["openai"].fail(Fault("status", status=500), times=4)
+    run = router.benchmark([f"What is 6 * {n}?" for n in range(10)], [GOOD], progress=False)
+    assert run.calls["request_id"].notna().all()
+    router.learn(run)
+    for reader in (router, make_router(two(fleet), strategy="measured")):
+        row = known(reader, GOOD)
+        assert row["calls"] == 10
+        assert row["failure_rate"] == pytest.approx(0.4)
+
+
 def test_a_provider_that_became_slow_is_left_though_its_run_was_fast(make_router, fleet):
     quick = {GOOD: Truth(0.9, 0.01, 0.002, tokens=2, speed=1e3), FAIR: Truth(0.9, 0.01, 0.0001, tokens=2, speed=1e3)}
     router = make_router(two(fleet), strategy="measured", explore=0)
@@ -205,6 +220,8 @@ def test_what_cannot_be_learned_is_told(taught, run):
         taught.learn(run, scorer="exat")
     with pytest.raises(OptionTypeError, match="needs a run"):
         taught.learn()
+    with pytest.raises(OptionTypeError, match=r"needs a run, .*not str"):
+        taught.learn("run")
     with pytest.raises(OptionTypeError, match="classifier must be a function"):
         taught.learn(run, classifier="maths")
 
@@ -225,7 +242,9 @@ def test_settings_are_checked_and_name_the_key(router, run):
 
 
 def test_scores_by_a_named_scorer(taught):
-    assert "nothing was scored by 'judge'" in taught.plan("hi", min_quality={"judge": 0.5}).reason
+    reason = taught.plan("hi", min_quality={"judge": 0.5}).reason
+    assert "; nothing was scored by 'judge'" in reason
+    assert "; ;" not in reason
     assert taught.plan("hi", min_quality={"exact": 0.5}).reason.startswith("cheapest of 2")
 
 

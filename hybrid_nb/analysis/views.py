@@ -153,12 +153,14 @@ class CostViews:
         """The price of "provider/model". Raises OptionValueError when it has none that is known."""
         name, _, own = model.partition("/")
         provider = self._state.providers.get(name)
+        known = [str(option.target) for option in self._state.catalogue.options]
         if provider is None or not own:
-            known = [str(option.target) for option in self._state.catalogue.options]
             raise OptionValueError(f"no model {model!r}{nearest(model, known)}; it is written provider/model")
         price = partial(_cost, provider, own)
         if price(pricing.used(1000, 0, 1000)) is None:
-            raise OptionValueError(f"no price is known for {model!r}: set prices for it in the provider's settings")
+            near = "" if model in known else nearest(model, known)
+            told = f"no price is known for {model!r}{near}"
+            raise OptionValueError(f"{told}: set prices for it in the provider's settings")
         return price
 
 

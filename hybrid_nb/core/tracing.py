@@ -61,12 +61,16 @@ class AttemptTrace:
 
 
 class Trace:
-    """The attempts of one call, in the order in which they were sent; a rival that lost is among them."""
+    """The attempts of one call, in the order in which they were sent; a rival that lost is among them.
 
-    __slots__ = ("attempts",)
+    `request_id` is the call's in the ledger; None: the engine had nothing to do with it.
+    """
+
+    __slots__ = ("attempts", "request_id")
 
     def __init__(self) -> None:
         self.attempts: list[AttemptTrace] = []
+        self.request_id: str | None = None
 
     def begin(self, at: float) -> AttemptTrace:
         """An attempt's request is about to be written."""

@@ -164,6 +164,8 @@ class Call:
         self.raced = False
         self.progress = PROGRESS.get()  # None: nobody looks
         self.trace = TRACE.get()  # likewise
+        if self.trace is not None:
+            self.trace.request_id = self.request_id
 
     async def run(self) -> Reply:
         self.started, self.began = self.clock(), self.wall()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
@@ -137,10 +137,12 @@ def settle(items: list[Settlement], db: sqlite3.Connection) -> None:
             _spend(row[0], row[1] if item.cost is None else item.cost, db)
 
 
-def forfeit(purse: str, owner: str, db: sqlite3.Connection) -> None:
-    """Whoever worked under this name is dead: all that it held is spent."""
+def forfeit(purse: str, dead: Callable[[str], bool], db: sqlite3.Connection) -> None:
+    """Those who worked under these names are dead: all that they held is spent."""
     query = "DELETE FROM purse_holds WHERE purse = ? AND owner = ? RETURNING amount"
-    _spend(purse, sum(row[0] for row in db.execute(query, (purse, owner)).fetchall()), db)
+    for (owner,) in db.execute("SELECT DISTINCT owner FROM purse_holds WHERE purse = ?", (purse,)).fetchall():
+        if dead(owner):
+            _spend(purse, sum(row[0] for row in db.execute(query, (purse, owner)).fetchall()), db)
 
 
 def stop(purse: str, reason: str, db: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ import orjson
 
 import hybrid_nb
 from hybrid_nb.core.errors import ConfigError
+from hybrid_nb.core.late import late
 from hybrid_nb.ledger import purse as purses
 from hybrid_nb.ledger.mapped import Mapped
 from hybrid_nb.ledger.purse import LedgerPurse, Standing
@@ -83,14 +84,32 @@ def lent(order: Order) -> Iterator[_Lent]:
 
 
 def ask_part(order: Order, owner: str, prompts: Sequence[tuple[bytes, Prompt]]) -> Report:
-    """Ask for these, but for those that are in the ledger already. `owner` is the part's name in the purse."""
+    """Ask for these, but for those that are in the ledger already. `owner` is the part's name in the purse, before the
+    worker's.
+    """
     with lent(order) as place:
         router, job = place.router, made(order.base, order.named)
         _check_ledger(router, order)
-        _transacted(router, partial(purses.forfeit, order.purse, owner))  # an earlier try of this part died
+        _transacted(router, partial(purses.forfeit, order.purse, earlier(owner)))
         there = {kept.key for kept in Mapped(router._ledger).find(job.id, [key for key, _ in prompts], order.since)}
         left = [(key, prompt) for key, prompt in prompts if key not in there]
-        return _asked(place, order, owner, job, left)
+        return _asked(place, order, f"{owner}@{_here()}", job, left)
+
+
+def earlier(part: str) -> Callable[[str], bool]:
+    """The names that this part had in the purse in workers that died."""
+    return lambda owner: owner.partition("@")[0] == part
+
+
+def of_worker(gone: Collection[str]) -> Callable[[str], bool]:
+    """The names in the purse of parts in these workers."""
+    return lambda owner: owner.partition("@")[2] in gone
+
+
+def _here() -> str:
+    """The address of this worker."""
+    address: str = late("distributed", "dask").get_worker().address
+    return address
 
 
 def _asked(place: _Lent, order: Order, owner: str, job: Job, left: Sequence[tuple[bytes, Prompt]]) -> Report:

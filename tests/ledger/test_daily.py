@@ -16,13 +16,17 @@ from hybrid_nb.ledger.entries import CALL_COLUMNS
 from hybrid_nb.ledger.store import SCHEMA_VERSION, Ledger
 
 DAY = 86400
-START = 20_700 * DAY
+START = 20_725 * DAY  # two days before the end of a month
 INSERT = f"INSERT INTO calls VALUES ({','.join('?' * len(CALL_COLUMNS))})"
 NAMES = st.sampled_from([None, "a", "b"])
 NUMBERS = st.one_of(st.none(), st.integers(0, 10**6))
 CALLS = st.fixed_dictionaries(
     {
-        "time": st.floats(START, START + 3 * DAY), "provider": NAMES, "model": NAMES, "tier": NAMES,
+        "time": st.one_of(
+            st.floats(START, START + 3 * DAY),
+            st.sampled_from([START + n * DAY + off for n in (1, 2, 3) for off in (-0.001, 0.0)]),
+        ),
+        "provider": NAMES, "model": NAMES, "tier": NAMES,
         "status": st.sampled_from(["ok", "error"]), "attempts": st.integers(0, 2), "input_tokens": NUMBERS,
         "output_tokens": NUMBERS, "cost_usd": NUMBERS, "cost_source": NAMES, "cache_hit": st.integers(0, 1),
         "saved": st.one_of(st.none(), st.integers(0, 10**6)), "kept": st.booleans(),

@@ -16,7 +16,7 @@ import cloudpickle
 import pandas as pd
 import pytest
 
-from hybrid_nb.core.errors import AuthenticationError, ConfigError
+from hybrid_nb.core.errors import AuthenticationError, ConfigError, HybridNbError
 from hybrid_nb.mapping.order import carried, processes
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet, Model, Vendor, tokens
@@ -43,7 +43,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     os.environ |= {"PYTHONPATH": str(ROOT), "MAP_KEY": SECRET}
     folder = str(tmp_path_factory.mktemp("dask"))
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None, local_directory=folder,
+        n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0", local_directory=folder,
         worker_dashboard_address=None,
     )  # fmt: skip
     client = distributed.Client(cluster)
@@ -162,6 +162,27 @@ def _kill_one(client: Any, cloud: Any, after: int, at: list[int]) -> None:
     at.append(len(cloud.chats))
 
 
+def test_all_workers_die_and_others_stand_in(make, cloud, client):
+    """Those that begin anew have other addresses, for which nothing waits by itself."""
+    cloud.set(ttft=0.02, tokens_per_second=1000)
+    killed = threading.Thread(target=_kill_all, args=(client, cloud, 80))
+    killed.start()
+    found = ask(make(), sums(300), client, max_cost=0.02)
+    killed.join(30)
+    assert list(found.output) == answers(300)
+    assert len(cloud.chats) - 300 <= 8
+    assert spent(cloud) <= 0.02
+
+
+def _kill_all(client: Any, cloud: Any, after: int) -> None:
+    processes = list(client.run(os.getpid).values())
+    give_up = time.monotonic() + 60
+    while len(cloud.chats) < after and time.monotonic() < give_up:
+        time.sleep(0.01)
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+
+
 def test_max_cost_holds_over_all_workers_though_one_dies(make, cloud, client):
     cloud.set(ttft=0.01, tokens_per_second=2000)
     at: list[int] = []
@@ -222,6 +243,47 @@ def test_rows_that_fail_are_kept_apart(make, cloud, client):
     found = ask(make(), sums(100), client)
     assert found.error.notna().sum() == 2
     assert found.error.dropna().str.startswith("InvalidRequestError").all()
+
+
+def test_what_is_no_client_is_told(make, client):
+    with pytest.raises(TypeError, match=r"must be a dask\.distributed Client, not str"):
+        ask(make(), sums(3), "tcp://127.0.0.1:8786")
+    closed = distributed.Client(client.cluster)
+    closed.close()
+    with pytest.raises(ValueError, match="the dask client is closed"):
+        ask(make(), sums(3), closed)
+
+
+def test_a_cluster_that_is_closed_ends_it_and_keeps_what_is_finished(make, cloud, tmp_path):
+    cloud.set(ttft=0.02, tokens_per_second=1000)
+    with (
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            local_directory=str(tmp_path),
+        ) as cluster,
+        distributed.Client(cluster) as own,
+    ):
+        closing = threading.Thread(target=_close_after, args=(cluster, cloud, 40))
+        closing.start()
+        router = make()
+        with pytest.raises(HybridNbError, match="what is finished is kept"):
+            ask(router, sums(2000), own)
+        closing.join(30)
+    before = len(cloud.chats)
+    cloud.set(ttft=0.0, tokens_per_second=float("inf"))
+    assert list(ask(router, sums(2000), None).output) == answers(2000)
+    assert len(cloud.chats) <= 2000 + 8
+    assert before >= 40
+
+
+def _close_after(cluster: Any, cloud: Any, chats: int) -> None:
+    give_up = time.monotonic() + 60
+    while len(cloud.chats) < chats and time.monotonic() < give_up:
+        time.sleep(0.01)
+    cluster.close()
 
 
 def test_providers_limits_are_shared_out(make):

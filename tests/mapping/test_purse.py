@@ -69,7 +69,7 @@ class Machine(RuleBasedStateMachine):
     def die(self, owner):
         for call in [call for call in self.held.values() if call.owner == owner]:
             self.billed += self.held.pop(call.name).cost
-        purses.forfeit("p", owner, self.db)
+        purses.forfeit("p", lambda name: name == owner, self.db)
 
     @rule()
     def use_the_other(self):

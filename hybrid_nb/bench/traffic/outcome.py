@@ -68,7 +68,7 @@ def answered(call: Call, reply: Reply, trace: Trace, time: Timeline) -> Paid:
 def failed(call: Call, error: Exception, trace: Trace, time: Timeline, limit: float | None = None) -> Paid:
     """The call has none, or a part of one. `limit`: seconds that it had in all. Returns what it cost."""
     partial = getattr(error, "partial_text", "")
-    call.error = _clean(f"{type(error).__name__}: {error}"[:MOST_ERROR])
+    call.request_id, call.error = trace.request_id, _clean(f"{type(error).__name__}: {error}"[:MOST_ERROR])
     took = time.end - time.origin - (call.started_at or 0.0)
     call.status = _status(error, limit is not None and took >= limit - CLOCK)
     if partial:
@@ -86,7 +86,7 @@ def failed(call: Call, error: Exception, trace: Trace, time: Timeline, limit: fl
 def cancelled(call: Call, why: str, trace: Trace, time: Timeline) -> Paid:
     """The run was stopped while the call was under way: no failure of the model's, at a cost that is unknown."""
     skipped(call, f"{why}: stopped while it was under way")
-    call.attempts = len(trace.attempts)
+    call.request_id, call.attempts = trace.request_id, len(trace.attempts)
     _timed(call, trace, time)
     return Paid(NOTHING, len(trace.attempts))
 

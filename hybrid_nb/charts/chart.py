@@ -180,6 +180,11 @@ def listed(mark: Mark, chart: Chart) -> bool:
     return not isinstance(mark, Rule | Grid) and not (isinstance(mark, Points) and mark.name in lines)
 
 
+def alone(mark: Line) -> bool:
+    """Whether a line has one point only, which is seen by a marker."""
+    return sum(x is not None and y is not None for x, y in zip(mark.x, mark.y, strict=True)) == 1
+
+
 def values(items: Iterable[Any]) -> Values:
     """Numbers as they are drawn: what is missing, not a number or infinite is None."""
     return tuple(number(item) for item in items)

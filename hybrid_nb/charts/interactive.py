@@ -6,10 +6,10 @@ import datetime as dt
 import textwrap
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
-from hybrid_nb.charts import labels, look
-from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, known, listed
+from hybrid_nb.charts import look, sides
+from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, alone, listed
 from hybrid_nb.core.late import late
 
 PATTERNS = ("", "/", ".", "x", "-", "\\", "|")
@@ -21,7 +21,7 @@ def figure(chart: Chart) -> Any:
     """A plotly.graph_objects.Figure. Raises ImportError that names the extra when plotly is not there."""
     go = late("plotly.graph_objects", "benchmark")
     found = go.Figure()
-    places = _places([mark for mark in chart.marks if isinstance(mark, Points)], chart)
+    places = sides.sides(chart)
     for mark in chart.marks:
         if isinstance(mark, Points):
             found.add_trace(_points(go, mark, chart, places[id(mark)]))
@@ -56,11 +56,12 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "width": chart.width, "height": chart.height + 20 * len(chart.notes), "hovermode": "closest", "margin": MARGIN,
         "barmode": stacked or ("group" if chart.bars == "grouped" else "stack"), "bargap": 0.2,
         "showlegend": chart.legend or any(isinstance(mark, Line) and mark.label for mark in chart.marks),
-        "xaxis": _axis(chart.x, chart), "yaxis": _axis(chart.y, chart),
+        "xaxis": _axis(chart, "x"), "yaxis": _axis(chart, "y"),
     }  # fmt: skip
 
 
-def _axis(axis: Axis, chart: Chart) -> dict[str, Any]:
+def _axis(chart: Chart, along: Literal["x", "y"]) -> dict[str, Any]:
+    axis: Axis = getattr(chart, along)
     kind = {"time": "date", "log": "log", "linear": "linear"}[axis.scale]
     grid = not any(isinstance(mark, Grid) for mark in chart.marks)
     found: dict[str, Any] = {
@@ -69,7 +70,7 @@ def _axis(axis: Axis, chart: Chart) -> dict[str, Any]:
         "ticks": "outside" if grid else "",
     }  # fmt: skip
     if axis.scale == "log":
-        ends = [place for place in _reach(chart, axis is chart.x) if place > 0]
+        ends = [place for place in sides.reach(chart, along) if place > 0]
         found |= {"tickvals": look.log_ticks(min(ends), max(ends))} if ends else {}
     if axis.ticks:
         found["tickmode"], ticks = "array", look.fewer(axis.ticks, 24)
@@ -77,18 +78,11 @@ def _axis(axis: Axis, chart: Chart) -> dict[str, Any]:
     elif axis.scale != "time":
         found |= {"tickformat": FORMATS[axis.unit], "ticksuffix": " s" if axis.unit == "s" else ""}
     if axis.low is not None and axis.high is not None and axis.scale == "linear":
-        top = max([axis.high, *_reach(chart, axis is chart.x)])
+        top = max([axis.high, *sides.reach(chart, along)])
         found["range"] = [axis.low, top + (top - axis.low) * 0.03]
     elif axis.low == 0 and axis.scale == "linear":
         found["rangemode"] = "tozero"
     return found | ({"autorange": "reversed"} if axis.down else {})
-
-
-def _reach(chart: Chart, across: bool) -> list[float]:
-    """Every known value along an axis, intervals too."""
-    names = ("x", "x_low", "x_high") if across else ("y", "y_low", "y_high", "low", "high")
-    return known(value for mark in chart.marks for name in names
-                 if isinstance(mark, Points | Line | Bars) for value in getattr(mark, name, ()))  # fmt: skip
 
 
 def _at(values: Values, axis: Axis) -> list[Any]:
@@ -112,14 +106,14 @@ def _hover(name: str, x: Values, y: Values, chart: Chart) -> list[str]:
     ]
 
 
-def _points(go: Any, mark: Points, chart: Chart, sides: Sequence[str]) -> Any:
+def _points(go: Any, mark: Points, chart: Chart, places: Sequence[str]) -> Any:
     colour = look.colour(mark.tone)
     shape = {"symbol": "x-thin" if mark.cross else look.shape(mark.tone), "size": 10, "color": colour,
              "line": {"color": colour if mark.cross else look.INK, "width": 2.5 if mark.cross else 1}}  # fmt: skip
     return go.Scatter(
         x=_at(mark.x, chart.x), y=_at(mark.y, chart.y), name=words(mark.name), marker=shape, cliponaxis=False,
         mode="markers+text" if any(mark.labels) else "markers", text=[words(label) for label in mark.labels] or None,
-        textposition=list(sides) or None, hovertext=_hover(mark.name, mark.x, mark.y, chart), hoverinfo="text",
+        textposition=list(places) or None, hovertext=_hover(mark.name, mark.x, mark.y, chart), hoverinfo="text",
         error_x=_errors(mark.x, mark.x_low, mark.x_high, colour),
         error_y=_errors(mark.y, mark.y_low, mark.y_high, colour), showlegend=chart.legend and listed(mark, chart),
         legendgroup=words(mark.name),
@@ -137,30 +131,6 @@ def _errors(middle: Values, low: Values, high: Values, colour: str) -> dict[str,
             "color": colour, "thickness": 1.5, "width": 4}  # fmt: skip
 
 
-def _places(marks: Sequence[Points], chart: Chart) -> dict[int, list[str]]:
-    """On which side of a point its name stands, by the mark's id."""
-    import math
-
-    def scaled(value: float, axis: Axis) -> float:
-        return math.log10(value) if axis.scale == "log" and value > 0 else value
-
-    def pixels(items: list[float], size: float) -> list[float]:
-        low, high = min(items, default=0.0), max(items, default=1.0)
-        return [(item - low) / ((high - low) or 1.0) * size * 0.9 + size * 0.05 for item in items]
-
-    told = [(mark, n) for mark in marks for n, name in enumerate(mark.labels) if name
-            and mark.x[n] is not None and mark.y[n] is not None]  # fmt: skip
-    xs = pixels([scaled(mark.x[n] or 0.0, chart.x) for mark, n in told], chart.width - 130)
-    ys = pixels([scaled(mark.y[n] or 0.0, chart.y) for mark, n in told], chart.height - 140)
-    names = [mark.labels[n] for mark, n in told]
-    found = labels.places(list(zip(xs, ys, names, strict=True)), chart.width - 130, chart.height - 140)
-    sides = {id(mark): ["top right"] * len(mark.labels) for mark in marks}
-    for (mark, n), place in zip(told, found, strict=True):
-        across = {-1: "right", 0: "center", 1: "left"}[place.anchor]
-        sides[id(mark)][n] = f"{'top' if place.y > 0 else 'bottom'} {across}"
-    return sides
-
-
 def _line(go: Any, found: Any, mark: Line, chart: Chart) -> None:
     x, colour = _at(mark.x, chart.x), look.colour(mark.tone)
     width = 1.2 if mark.thin else 2.2
@@ -174,8 +144,9 @@ def _line(go: Any, found: Any, mark: Line, chart: Chart) -> None:
         found.add_trace(go.Scatter(x=x, y=list(mark.high), fill="tonexty", **band,
                                    fillcolor=f"rgba({red},{green},{blue},0.2)"))  # fmt: skip
     shown = not mark.thin and bool(mark.label or chart.legend)
-    found.add_trace(go.Scatter(x=x, y=_at(mark.y, chart.y), name=words(mark.label or mark.name), mode="lines",
-                               line=line, hovertext=_hover(mark.name, mark.x, mark.y, chart), hoverinfo="text",
+    found.add_trace(go.Scatter(x=x, y=_at(mark.y, chart.y), name=words(mark.label or mark.name),
+                               mode="lines+markers" if alone(mark) else "lines", line=line,
+                               hovertext=_hover(mark.name, mark.x, mark.y, chart), hoverinfo="text",
                                legendgroup=words(mark.name), showlegend=shown))  # fmt: skip
 
 

@@ -30,15 +30,19 @@ class Box(NamedTuple):
 
 
 def places(
-    points: Sequence[tuple[float, float, str]], width: float, height: float, full: Sequence[Box] = ()
+    points: Sequence[tuple[float, float, str]],
+    width: float,
+    height: float,
+    full: Sequence[Box] = (),
+    sides: Sequence[tuple[int, float]] = SIDES,
 ) -> list[Place]:
     """A place for each name of (x, y, name), in pixels of an area of this size; y is upwards. `full` is where something
-    else is drawn."""
+    else is drawn, `sides` are those that can be had: across (-1, 0, 1) and up, in lines."""
     taken = [*full, *(Box(x - 6, y - 6, x + 6, y + 6) for x, y, _ in points)]
     found = []
     for x, y, name in points:
         area = Box(0, 0, width, height)
-        options = [_option(x, y, name, side) for side in SIDES]
+        options = [_option(x, y, name, side) for side in sides]
         costs = [_cost(box, taken, area) + number * 0.01 for number, (_, box) in enumerate(options)]
         place, box = options[costs.index(min(costs))]
         taken.append(box)

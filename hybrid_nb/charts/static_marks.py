@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from hybrid_nb.charts import labels, look
-from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, listed
+from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Mark, Points, Rule, Spans, Values, alone, listed
 
 SHAPES = {
     "circle": "o", "square": "s", "triangle-up": "^", "diamond": "D", "triangle-down": "v", "cross": "P", "star": "*",
@@ -60,7 +60,7 @@ def _line(axes: Any, mark: Line, chart: Chart) -> None:
         low, high = _at(mark.low, chart.y), _at(mark.high, chart.y)
         axes.fill_between(x, low, high, color=look.colour(mark.tone), alpha=0.2, linewidth=0)
     axes.plot(x, _at(mark.y, chart.y), drawstyle=kind, linestyle=style, color=look.colour(mark.tone),
-              linewidth=1.2 if mark.thin else 2, label=mark.name)  # fmt: skip
+              linewidth=1.2 if mark.thin else 2, marker="o" if alone(mark) else "", label=mark.name)  # fmt: skip
 
 
 def _bars(axes: Any, mark: Bars, chart: Chart) -> None:

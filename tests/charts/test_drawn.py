@@ -98,6 +98,29 @@ def test_intervals_and_unknown_values_reach_the_figure():
     assert "score: unknown" in trace.hovertext[1]
 
 
+def test_a_name_stands_where_there_is_room_beside_intervals():
+    """A wide interval leaves its point at the left of the picture: its name stands at the right of it."""
+    wide = Points("b/m", (0.2,), (0.9,), (0.1,), (4.0,), (0.8,), (1.0,), labels=("b/a long name of a model",))
+    other = Points("a/m", (0.0,), (0.7,), labels=("a/m",))
+    found = interactive.figure(Chart("Cost", Axis("dollars", "usd"), Axis("score", "share"), (wide, other)))
+    assert [trace.textposition[0].split()[1] for trace in found.data] == ["right", "right"]
+
+
+def test_names_of_points_at_one_place_stand_on_different_sides():
+    same = [Points(name, (0.0,), (0.0,), labels=(f"{name}/model (2 of 8 priced)",)) for name in ("anthropic", "gemini")]
+    found = interactive.figure(Chart("Cost", Axis("dollars", "usd"), Axis("score", "share"), tuple(same)))
+    assert len({trace.textposition[0] for trace in found.data}) == 2
+
+
+@pytest.mark.parametrize(("values", "seen"), [((1.0,), True), ((None, 1.0), True), ((1.0, 2.0), False)])
+def test_a_line_of_one_point_is_seen_by_a_marker(values, seen):
+    line = Line("a", tuple(map(float, range(len(values)))), values, tone=0)
+    chart = Chart("So far", Axis("day"), Axis("dollars", "usd"), (line,))
+    assert interactive.figure(chart).data[0].mode == ("lines+markers" if seen else "lines")
+    colour = look.colour(0).lower()
+    assert any(colour in mark for mark in re.findall(r"<use[^>]*>", static.svg(chart))) is seen
+
+
 def test_bars_stand_on_each_other_only_when_stacked():
     assert interactive.figure(CHARTS["stacked"]).layout.barmode == "stack"
     assert interactive.figure(CHARTS["grouped"]).layout.barmode == "group"

@@ -21,6 +21,8 @@ PLAIN, STRONG = 0.08, 0.25  # of black to white: what a block differs by; letter
 FEW = 0.004  # of the area: what may differ strongly
 STRETCH = 0.15  # of the height: other fonts break lines elsewhere
 LARGEST = 60_000  # bytes of a reference
+MEDIAN, OCTREE = Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE  # the second is smaller, and keeps rare colours
+PALETTES = ((256, MEDIAN), (128, MEDIAN), (64, MEDIAN), (256, OCTREE), (32, OCTREE), (16, OCTREE), (8, MEDIAN))
 
 
 def same_picture(actual: Path, name: str, tolerance: float = 0.08, references: Path = REFERENCES) -> None:
@@ -66,9 +68,9 @@ def small(picture: Path, largest: int, margin: int = 0) -> bytes:
     with Image.open(picture) as opened:
         whole = opened.convert("RGB")
     whole = ImageOps.expand(whole, margin, whole.getpixel((0, 0)))
-    for colours in (256, 128, 64, 32, 16, 8):
+    for colours, method in PALETTES:
         target = io.BytesIO()
-        whole.quantize(colours, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+        whole.quantize(colours, method, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
         if target.tell() <= largest:
             return target.getvalue()
     raise ValueError(f"{picture.name} does not fit into {largest} bytes: photograph less of the page")

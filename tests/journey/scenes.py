@@ -15,10 +15,12 @@ from playwright.sync_api import expect
 
 from hybrid_nb.sim import Fleet, Model, Vendor
 from hybrid_nb.sim.fleet import default_vendors
+from tests.journey.browser import WINDOW
 from tests.journey.lab import Lab
 from tests.journey.notebook_page import LIGHT, Notebook
 
 DARK = "JupyterLab Dark"
+BARS = 160  # pixels of JupyterLab's bars above and below a notebook
 THEMES = {"light": LIGHT, "dark": DARK}
 
 FORMATS = "Parquet: columns are read alone, types are kept, and it takes a fifth of the room."
@@ -42,6 +44,13 @@ BRIEF = {
     "simulated-claude": "Parquet for tables; Zarr where several jobs write into one array at once.",
     "simulated-llama": "Use Parquet. It is smaller than CSV and it is faster.",
 }
+TWINKLE = {
+    "simulated-gpt": "Their light crosses **moving air**, which bends it a little differently each moment:\n\n"
+    "- a star is a point, so it flickers;\n- a planet is a small disc, and its flicker averages out.",
+    "simulated-claude": "Turbulence in the atmosphere refracts starlight along ever changing paths. Telescopes on "
+    "mountains, with **adaptive optics** or in orbit escape most of it.",
+}
+LOADING = 40_000  # milliseconds in which a kernel on a busy machine has loaded scipy and matplotlib
 QUICK = 600.0  # tokens a second: pictures shall not take long
 COMMON = (("40 GB of CSV", FORMATS), ("convert one file", CONVERT))
 
@@ -54,8 +63,9 @@ def cast() -> tuple[Vendor, ...]:
 
 
 def _told(model: Model) -> Model:
-    brief = (("In one sentence", BRIEF[model.name]),) if model.name in BRIEF else ()
-    return replace(model, tokens_per_second=QUICK, says=(*COMMON, *brief))
+    own = (("In one sentence", BRIEF), ("twinkle", TWINKLE))
+    mine = ((words, said[model.name]) for words, said in own if model.name in said)
+    return replace(model, tokens_per_second=QUICK, says=(*COMMON, *mine))
 
 
 def config(fleet: Fleet) -> dict[str, Any]:
@@ -94,7 +104,9 @@ def photograph(nb: Notebook, scene: Scene, number: int, look: str = "") -> Path:
     """One scene's picture, as the page is now."""
     name = f"{scene.name}_{look}" if look else scene.name
     if scene.cells == 0:
-        return nb.screenshot(name, nb.output(number).locator(".jp-OutputArea-output:visible").first)
+        part = nb.output(number).locator(".jp-OutputArea-output:visible").first
+        _make_room(nb, part)
+        return nb.screenshot(name, part)
     first, last = nb.cell(number + 1 - scene.cells), nb.cell(number)
     first.evaluate("cell => cell.scrollIntoView({ block: 'start' })")
     above, below = first.bounding_box(), last.bounding_box()
@@ -102,6 +114,13 @@ def photograph(nb: Notebook, scene: Scene, number: int, look: str = "") -> Path:
     path = nb.pictures / f"{name}.png"
     nb.page.screenshot(path=path, clip=clip, animations="disabled", caret="hide")
     return path
+
+
+def _make_room(nb: Notebook, part: Any) -> None:
+    """A window in which all of it is seen, and not the toolbar over it."""
+    needed = part.bounding_box()["height"] + BARS
+    if needed > nb.page.viewport_size["height"]:
+        nb.page.set_viewport_size({**WINDOW, "height": int(needed)})
 
 
 def dress(nb: Notebook, look: str) -> None:
@@ -146,6 +165,17 @@ QUESTIONS = (
 )
 COMPARED = "simulated-gpt simulated-claude simulated-llama"
 COMPARE = f"%%llm_compare {COMPARED}\nIn one sentence: which file format for 40 GB of measurements?"
+# a router of their own, so that what they ask does not stand in the figures of the others
+APART = """from pathlib import Path
+import tomllib
+read = tomllib.loads(Path("hybrid_nb.toml").read_text())
+apart = hnb.Router({**read, "ledger": {"url": "sqlite:///:memory:"}})
+pair = ["sim-openai/simulated-gpt", "sim-anthropic/simulated-claude"]
+skies = ["Why do stars twinkle?", "Why is the sky at night dark?", "What is a light year?"]"""
+ARENA = "hnb.Arena(apart, pair, skies, seed=1)"
+PANEL = "hnb.BenchmarkPanel(apart, max_tokens=50, max_cost=0.05)"
+SUMS = "\n".join(f"What is {a} * {b}? => {a * b}" for a in (12, 13, 14, 15) for b in (17, 24, 31))
+COMPARING = ["sim-ollama/simulated-llama", "sim-openai/simulated-gpt", "sim-anthropic/simulated-claude"]
 
 
 def _kill(nb: Notebook, output: Any, fleet: Fleet) -> None:
@@ -181,6 +211,29 @@ def _trial(nb: Notebook, output: Any, fleet: Fleet) -> None:
     expect(output.get_by_role("caption").first).to_contain_text("3 answered")
 
 
+def _meet(nb: Notebook, output: Any, fleet: Fleet) -> None:
+    output.get_by_role("button", name="Start").click()
+    expect(output.locator(".hnb-arena-told")).to_contain_text("Both answers are there")
+
+
+def _vote(nb: Notebook, output: Any, fleet: Fleet) -> None:
+    _meet(nb, output, fleet)
+    nb.page.keyboard.press("ArrowLeft")
+    expect(output.locator(".hnb-arena-told")).to_contain_text("You voted")
+
+
+def _measure(nb: Notebook, output: Any, fleet: Fleet) -> None:
+    output.get_by_label("Models").select_option(COMPARING)
+    output.get_by_label("Prompts").fill(SUMS)
+    output.get_by_label("Prompts").press("Tab")
+    output.get_by_label("Scorers").select_option(["includes"])
+    expect(output.get_by_text("This is 36 calls")).to_be_visible()
+    output.get_by_role("button", name="Start").click()
+    expect(output.get_by_role("caption").first).to_contain_text("36 calls to 3 models", timeout=LOADING)
+    output.get_by_label("Prompts", exact=True).evaluate("box => { box.scrollTop = 0; }")
+    output.get_by_label("Models", exact=True).evaluate("box => { box.scrollTop = 0; }")
+
+
 SCENES = (
     Scene("", DAY),
     Scene("compare", COMPARE, _kill),
@@ -191,4 +244,8 @@ SCENES = (
     Scene("health", "hnb.HealthPanel()"),
     Scene("costs", "hnb.CostTable()"),
     Scene("dashboard", "hnb.Dashboard(tab='Testing')", _trial),
+    Scene("", APART),
+    Scene("arena", ARENA, _meet),
+    Scene("arena_voted", ARENA, _vote),
+    Scene("benchmark", PANEL, _measure),
 )

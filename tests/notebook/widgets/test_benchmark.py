@@ -104,6 +104,23 @@ def test_with_data_scorers_and_settings_from_code(make_panel, fleet, tmp_path):
     assert "12 calls to 2 models" in saved.text
 
 
+def test_data_that_cannot_be_read_are_told_before_a_model_is_chosen(make_panel, tmp_path):
+    panel = make_panel(tmp_path / "nope.csv")
+    until(lambda: "there is no file" in told(panel))
+    panel = make_panel(pd.DataFrame({"question": ["What is 2 + 2?"]}))
+    until(lambda: "there are question" in told(panel))
+    panel = make_panel(SUMS)
+    until(lambda: "Choose models to see what it may cost." in told(panel))
+
+
+def test_models_from_code_are_chosen_or_refused(make_panel):
+    with pytest.raises(OptionValueError, match=r"there is no model 'simulated-openia'.*did you mean"):
+        make_panel(SUMS, models=["simulated-openia"])
+    panel = make_panel(SUMS, models=["simulated-openai"])  # without its provider, as everywhere
+    assert line(panel, "models").value == ("simulated-openai",)
+    until(lambda: "This is 6 calls" in told(panel))
+
+
 def test_progress_and_stop_keep_what_is_finished(make_panel, fleet):
     fleet["openai"].set(ttft=0.05, tokens_per_second=100)
     panel = make_panel([f"What is {n} + 1?" for n in range(400)], models=MODELS[:1], concurrency=2)

@@ -17,7 +17,7 @@ from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.core.late import late
 from hybrid_nb.notebook.widgets.benchmark import result
 from hybrid_nb.notebook.widgets.benchmark.form import Form
-from hybrid_nb.notebook.widgets.benchmark.wanted import Look, Wanted, look
+from hybrid_nb.notebook.widgets.benchmark.wanted import Look, Wanted, known_models, look, look_at_data
 from hybrid_nb.notebook.widgets.opening import Source, opened
 from hybrid_nb.notebook.widgets.panel import Panel, Saved, live
 from hybrid_nb.notebook.widgets.providers.lines import SHEET, row, show
@@ -58,14 +58,15 @@ class BenchmarkPanel(Panel):
         if isinstance(models, str) or isinstance(scorers, str):
             raise OptionValueError("models and scorers are lists of names")
         self._given = (many(data), tuple(scorers), settings)
-        self._chosen = tuple(models)
+        asker = opened(router)
+        self._chosen = known_models(asker, models)
         self.job: Job | None = None
         self.run: Run | None = None
         self._look: Look | None = None
         self._looks = 0
         self._result: result.Shown | None = None
         self._shown: Run | None = None  # whose result was drawn, or could not be
-        super().__init__(opened(router))
+        super().__init__(asker)
 
     def compose(self) -> Sequence[Widget]:
         self.form = Form(*self._given)
@@ -86,8 +87,8 @@ class BenchmarkPanel(Panel):
         return (sheet, *self.form.children, self.estimate, buttons, self.progress, self._pictures, self.view)
 
     def refresh(self, news: frozenset[str]) -> None:
-        names = [name for name in self.router.model_names() if "/" in name or name in self.router.settings.group]
-        self.form.offer(names, self._chosen)
+        groups = {*self.router.settings.group, *self._chosen}
+        self.form.offer([name for name in self.router.model_names() if "/" in name or name in groups], self._chosen)
         if not news:
             self._changed_form()
         if self.job is not None:
@@ -101,10 +102,11 @@ class BenchmarkPanel(Panel):
         self._looks += 1
         number = self._looks
         self.form.tell(wrong)
-        if wrong or not wanted.models or not len(wanted.data):
+        if wrong or (not self.form.given and not len(wanted.data)):
             self._show_look(None)
             return
-        self.in_background(lambda: self._looked(number, look(self.router, wanted)))
+        seen = look if wanted.models else look_at_data
+        self.in_background(lambda: self._looked(number, seen(self.router, wanted)))
 
     def _looked(self, number: int, found: Look) -> None:
         with self.lock:
@@ -113,8 +115,8 @@ class BenchmarkPanel(Panel):
 
     def _show_look(self, found: Look | None) -> None:
         self._look = found
-        text = "Choose models and write prompts to see what it may cost."
-        if found is not None:
+        text = f"Choose models{'' if self.form.given else ' and write prompts'} to see what it may cost."
+        if found is not None and (found.wrong or found.size is not None):
             left = self.form.tell(found.wrong)
             text = left or ("; ".join(found.wrong.values()) and "There is a mistake above.")
             if found.size is not None:

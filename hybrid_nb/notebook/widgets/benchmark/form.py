@@ -42,6 +42,11 @@ class Form:
         told = [] if data is None else [label(given(data))]
         self.children = (*told, form(self.lines.values()))
 
+    @property
+    def given(self) -> bool:
+        """Whether the data came from code, and no prompts are typed."""
+        return self._data is not None
+
     def on_change(self, work: Callable[[], None]) -> None:
         """Call this whenever something else stands in it."""
         for line in self.lines.values():

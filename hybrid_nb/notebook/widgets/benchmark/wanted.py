@@ -10,6 +10,7 @@ from typing import Any
 from hybrid_nb import benchmarking
 from hybrid_nb.bench.traffic.data import items_of
 from hybrid_nb.bench.traffic.progress import Progress
+from hybrid_nb.core.config import nearest
 from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.router import Router
@@ -45,6 +46,24 @@ class Look:
     size: Progress | None
     wrong: Mapping[str, str]
     notes: tuple[str, ...] = ()
+
+
+def known_models(router: Router, models: Sequence[str]) -> tuple[str, ...]:
+    """The same, if the router knows them. Raises OptionValueError."""
+    names = router.model_names()
+    for name in models:
+        if name not in names:
+            raise OptionValueError(f"there is no model {name!r}{nearest(name, names)}")
+    return tuple(models)
+
+
+def look_at_data(_: Router, wanted: Wanted) -> Look:
+    """What is wrong with the data alone, before a model is chosen."""
+    try:
+        items_of(wanted.data, wanted.settings.get("prompt"))
+    except MISTAKES as error:
+        return Look(None, {"prompts": str(error)})
+    return Look(None, {})
 
 
 def look(router: Router, wanted: Wanted) -> Look:

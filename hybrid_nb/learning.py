@@ -29,6 +29,7 @@ Classifier = Callable[[str], object]  # the cluster, or None; it is a person's o
 TAG = "task"
 FEEDBACK = "feedback"  # the scorer of feedback where no run was learned
 LOOK = 5.0  # seconds between looks for what other kernels learned
+BACK, AHEAD = 60.0, 3600.0  # seconds that the clock was set, or nobody looked, after which all is read anew
 LIVE = 5000  # of the latest attempts that are read at the start
 LIVE_FOR = 4  # half-lives that they count
 _WRONG = (400, 404, 413, 422)  # statuses that say something of the request, and nothing of the target
@@ -64,14 +65,14 @@ class Learned:
             found = self._evidence
             if found is not None and not at_once and 0 <= now - self._looked < LOOK:
                 return found
-            self._looked = now
+            leapt, self._looked = not -BACK <= now - self._looked <= AHEAD, now
             state, seconds = self.kept.state(), self._half_life() * DAY
             self._explored = self.kept.explored(now)
             latest = self._state[1]
-            if found is None or found.half_life != seconds or state[0] != self._state[0]:
+            if found is None or leapt or found.half_life != seconds or state[0] != self._state[0]:
                 found, latest = self._read(seconds, now)
             elif state[1] != latest:
-                latest = self._take(found, latest, self.lock)
+                latest = self._take(found, latest, now, self.lock)
             self._evidence, self._state = found, (state[0], latest)
             return found
 
@@ -79,27 +80,27 @@ class Learned:
         """All there is, and the latest row of it."""
         found = Evidence(half_life, now)
         self.tags, self.scorer = (TAG,), None
-        latest = self._take(found, 0)
+        latest = self._take(found, 0, now)
         for row in self.kept.live(now - LIVE_FOR * half_life, LIVE):
-            self._past(found, row)
+            self._past(found, row, now)
         return found, latest
 
-    def _take(self, evidence: Evidence, after: int, lock: AbstractContextManager[Any] | None = None) -> int:
-        """Add the rows after this one; the latest that there was. It may be later than a look at the state told, as
-        others write meanwhile."""
+    def _take(self, evidence: Evidence, after: int, now: float, lock: AbstractContextManager[Any] | None = None) -> int:
+        """Rows with later ids; what another clock says is still to come is of now. The latest id that there was: it may
+        be later than a look at the state told, as others write meanwhile."""
         for number, row in self.kept.rows(after):
             after = number
             with lock or nullcontext():
-                evidence.add(_batch(row))
+                evidence.add(_batch(row._replace(time=min(now, row.time))))
             if row.tag not in self.tags:
                 self.tags = (row.tag, *self.tags)
             if row.scorer is not None and (not row.live or self.scorer is None):
                 self.scorer = row.scorer
         return after
 
-    def _past(self, evidence: Evidence, row: tuple[Any, ...]) -> None:
+    def _past(self, evidence: Evidence, row: tuple[Any, ...], now: float) -> None:
         at, provider, model, outcome, status, ttft, seconds, output, cost, part, tags, error = row
-        attempt = Attempt(provider, model, outcome, error, seconds, None, status, ttft, at, part=part or "")
+        attempt = Attempt(provider, model, outcome, error, seconds, None, status, ttft, min(now, at), part=part or "")
         batch = self._live(attempt, json.loads(tags) if tags else {}, output, cost)
         if batch is not None:
             evidence.add(batch)

@@ -135,6 +135,26 @@ def test_the_calls_of_a_learned_run_are_not_counted_twice(make_router, fleet):
     assert known(router, FAIR)["calls"] == 5
 
 
+def test_a_clock_that_is_set_makes_nobody_surer(fleet, tmp_path, run):
+    now = [time.time()]
+
+    class Elsewhere(Router):
+        _wall = staticmethod(lambda: now[0])
+
+    config = {"provider": two(fleet), "ledger": {"url": f"sqlite:///{tmp_path}/ledger.db"}}
+    with Elsewhere({**config, "router": {"strategy": "measured", "explore": 0}}) as router:
+        router.learn(run)
+        usual = router.plan("hi", min_quality=0.9).reason
+        samples = known(router, GOOD)["effective_calls"]
+        for years in (1, -1):
+            now[0] = time.time() + years * 365 * 86_400
+            router.plan("hi", min_quality=0.9)
+            assert known(router, GOOD)["effective_calls"] <= 300
+        now[0] = time.time()
+        assert router.plan("hi", min_quality=0.9).reason.split(",")[0] == usual.split(",")[0]
+        assert known(router, GOOD)["effective_calls"] == pytest.approx(samples, rel=0.01)
+
+
 def test_failed_calls_of_a_learned_run_are_not_counted_twice(make_router, fleet):
     """Neither by those who saw them live, nor by those who read them from the ledger."""
     router = make_router(two(fleet), strategy="measured", explore=0, retries=0, breaker_threshold=1000)

@@ -88,7 +88,7 @@ class _View:
     def due(self, now: float) -> list[Target]:
         """Those whose time has come."""
         found, self.changed = list(self.changed), set()
-        if self.stale and now - self.looked >= NOTICE:
+        if self.stale and not 0 <= now - self.looked < NOTICE:  # below 0: the clock was set back
             self.looked = now
             found += [self.stale.pop() for _ in range(min(AT_ONCE, len(self.stale)))]
         return found

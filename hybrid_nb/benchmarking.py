@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +45,7 @@ ANEW = "give the run another folder, or begin it anew with resume=False"
 
 def run(router: Router, data: Any, models: Any, scorers: Any, progress: Any, **settings: Any) -> Run:
     """Run it, and show how far it is."""
-    shower = bar.shower(progress, _cell)
+    shower = bar.shower(progress, bar.cell)
     return bar.follow(prepared(router, data, models, scorers, **settings), shower)
 
 
@@ -86,16 +84,6 @@ def prepared(
         if journal is not None:
             journal.close()
         raise
-
-
-def _cell() -> bar.Shower | None:
-    """A line in the cell that runs; None outside of a kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if not hasattr(shell, "kernel"):
-        return None
-    made: bar.Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
-    return made
 
 
 class Asking:

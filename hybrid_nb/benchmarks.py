@@ -60,7 +60,7 @@ class Benchmarks:
                 the start, at which calls are begun.
             duration: seconds for which calls are begun (of each rate of a sweep), the data being asked again and again.
             prompt: makes each input from columns: "Translate: {text}".
-            timeout: seconds for one call with its retries; default: the router's.
+            timeout: seconds for one call with its retries, a judge's too; default: the router's.
             max_cost: dollars for the whole run, judges included. Calls that might pass it are not asked, and no call is
                 hedged; without max_tokens answers are cut at 8,192 tokens, so that there is a bound.
             unique: begin each prompt with letters of its own, so that no provider's cache helps.

@@ -23,7 +23,7 @@ from hybrid_nb.ledger.mapped import KEEP, Keep, Mapped
 from hybrid_nb.ledger.purse import LedgerPurse
 from hybrid_nb.mapping.columns import Result
 from hybrid_nb.mapping.job import Job
-from hybrid_nb.mapping.stopping import Streak, line, out_of_money, told
+from hybrid_nb.mapping.stopping import Outage, Streak, line, out_of_money, told
 from hybrid_nb.portal import Job as Handle
 from hybrid_nb.portal import portal
 
@@ -63,13 +63,15 @@ class Asking:
         room: asyncio.Semaphore | None = None,
         stopped: Callable[[], str | None] = lambda: None,
         since: float = 0.0,
+        notice: Callable[[str], None] | None = None,
     ) -> None:
         """`room` is shared by several that work at once, `stopped` tells why somebody else has stopped this, `since` is
-        the unix time from which on answers count.
+        the unix time from which on answers count, `notice` is told what the person should know meanwhile.
         """
         self._router, self._job, self._purse, self._room = router, job, purse, room
         self._concurrency, self._told = concurrency, stopped
-        self._again: deque[Item] = deque()  # refused only because others held the money
+        self._again: deque[Item] = deque()  # refused only because others held the money, or all were shut
+        self._outage, self._notice = Outage(), notice
         self._streak = Streak(lambda: Mapped(router._ledger).any(job.id, since))
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._under_way: dict[int, tuple[Item, Handle[Reply]]] = {}
@@ -95,10 +97,10 @@ class Asking:
             raise
 
     def _begin(self, left: Iterator[Item]) -> bool:
-        """Fill the window; False when nothing is under way any more."""
+        """Fill the window; False when nothing is under way any more, nor waits."""
         if self.stopped is None and (reason := self._told()) is not None:
             self.stopped = Stopped(reason)
-        while self.stopped is None and len(self._under_way) < self._concurrency:
+        while self.stopped is None and not self._waits() and len(self._under_way) < self._concurrency:
             item = self._again.popleft() if self._again else next(left, None)
             if item is None:
                 break
@@ -106,7 +108,11 @@ class Asking:
             self._under_way[item[0]] = (item, handle)
             if not handle.when_done(lambda number=item[0]: self._ended.put(number)):  # type: ignore[misc]
                 self._ended.put(item[0])
-        return bool(self._under_way)
+        return bool(self._under_way) or (self.stopped is None and self._waits())
+
+    def _waits(self) -> bool:
+        """Whether there are rows to ask again, and nobody to ask now."""
+        return bool(self._again) and time.time() < self._outage.until
 
     def _end(self, number: int, took: Callable[[Ended], None]) -> None:
         item, handle = self._under_way.pop(number)
@@ -118,11 +124,18 @@ class Asking:
             self._failed(item, error, took)
         else:
             self._streak.well()
+            self._outage.well()
             took(Ended(number, self._job.result(reply)))
 
     def _failed(self, item: Item, error: Exception, took: Callable[[Ended], None]) -> None:
         if isinstance(error, MaxCostReachedError) and not error.final:
             self._again.append(item)  # others held the money for all of the call's time
+            return
+        now, known = time.time(), self._outage.until
+        if self._outage.refused(error, now):
+            self._again.append(item)
+            if known < now and self._notice is not None:
+                self._notice(f"waits {self._outage.until - now:.0f} s: {error}")
             return
         if out_of_money(error):
             self.stopped = self.stopped or Stopped(str(error))

@@ -181,7 +181,8 @@ def ask(router: Router, job: Job, found: Source, way: How, table: Table, todo: l
         portal().run(transacted(router, partial(purses.fill, name, bound, time.time())))
     try:
         purse = LedgerPurse(router._ledger, name) if way.max_cost is not None else None
-        asking = Asking(router, job, way.concurrency, purse, stopped=way.stopped, since=way.since)
+        notice = progress.say if way.shown else None
+        asking = Asking(router, job, way.concurrency, purse, stopped=way.stopped, since=way.since, notice=notice)
         with progress.Bar(len(todo), table.sums, way.shown) as bar:
             asking.run(items(found, job, table.work, todo), partial(took, table, bar, way), bar.tick)
         table.stopped = asking.stopped

@@ -1,4 +1,4 @@
-"""When a map ends before its rows do: errors that come again and again, and money that is gone. Pure."""
+"""When a map ends before its rows do: errors that come again and again, money that is gone; and when it waits. Pure."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from hybrid_nb.core.errors import (
 HOPELESS = (AuthenticationError, PermissionDeniedError, QuotaExceededError, ModelNotFoundError, UnsupportedFeatureError)
 OF_ROWS = (ContextLengthError, ContentFilterError, MalformedResponseError)  # the next row may be well
 MANY_HOPELESS, MANY_INVALID, MANY = 5, 10, 25
+PATIENCE = 900.0  # seconds without an answer for which a map waits for those who are shut
+SOON = 0.2  # seconds between tries at least
 
 
 class Streak:
@@ -51,6 +53,36 @@ class Streak:
         self._count = self._count + 1 if kind is self._kind else 1
         self._kind = kind
         return self._count >= patience(kind) and not (_of_request(kind) and self._answered())
+
+
+class Outage:
+    """Nobody can take a call for now: all that fit are shut, or rest as they asked. Times are unix times, passed in.
+
+    A row that meets this was not sent to anybody, so it is no failure: it is asked again at `until`. Where nobody has
+    answered yet there is nothing to wait for: a server that is not there, or a wrong address.
+    """
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self._since: float | None = None
+        self._answered = False
+
+    def well(self) -> None:
+        """A row was answered."""
+        self.until, self._since, self._answered = 0.0, None, True
+
+    def refused(self, error: BaseException, now: float) -> bool:
+        """Whether the row waits; False: this is something else, or was waited for long enough."""
+        if not isinstance(error, NoProviderAvailableError) or error.attempts or error.retry_at is None:
+            return False
+        if not self._answered:
+            return False
+        if self._since is None:
+            self._since = now
+        if now - self._since >= PATIENCE:
+            return False
+        self.until = max(self.until, error.retry_at, now + SOON)
+        return True
 
 
 def _of_request(kind: type) -> bool:

@@ -10,15 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+import hybrid_nb as hnb
 from hybrid_nb.bench.grading.protocol import Context, Scorer
-from hybrid_nb.bench.records import Sample, Score
+from hybrid_nb.bench.grading.rating import Rating
+from hybrid_nb.bench.records import Call, Item, Sample, Score
 from hybrid_nb.bench.traffic.progress import Progress
+from hybrid_nb.bench.traffic.spending import Purse
+from hybrid_nb.bench.traffic.till import Till
 from hybrid_nb.router import Router
 from hybrid_nb.sim import Fault, Fleet
 from tests.conftest import MakeRouter, model_of
@@ -283,6 +288,16 @@ def test_whatever_a_scorer_raises_is_its_row_and_hybrid_nb_lives_on(
     assert router.chat("What is 2+2?", model=MODELS[0]).text
 
 
+def test_a_judge_that_hangs_is_waited_for_no_longer_than_a_call(router: Router, fleet: Fleet) -> None:
+    fleet["openai"].fail(Fault("slow_first", seconds=60), times=None)
+    began = time.monotonic()
+    judge = hnb.scorers.judge(MODELS[0])
+    run = router.benchmark(_numbers(2), MODELS[1:], [judge], timeout=1.0, progress=False)
+    assert time.monotonic() - began < 20
+    assert (run.calls["status"] == "ok").all()
+    assert run.scores["explanation"].str.contains("ProviderTimeoutError").all()
+
+
 def test_calls_that_never_went_out_are_told(router: Router, fleet: Fleet) -> None:
     fleet["openai"].fail(Fault("status", 500), times=None)
     run = router.benchmark(_numbers(30), MODELS, ["includes"], progress=False)
@@ -356,31 +371,21 @@ def test_progress_is_told_from_the_estimate_to_the_end(router: Router, fleet: Fl
     assert any(now.left_s for now in seen)
 
 
-def test_scores_that_are_made_again_are_in_the_total(router: Router, tmp_path: Path) -> None:
-    seen: list[Progress] = []
-    jobs: list[Any] = []
-    begun = threading.Event()
+def test_scores_that_are_made_again_are_in_the_total() -> None:
+    calls = [Call(f"a/m|{n}|0", str(n), None, 0, "a/m", "measured", status="ok", output="4") for n in range(3)]
+    for call in calls[:2]:
+        call.scores["exact"] = Score(None, "the judge failed")  # will be tried again
 
-    class Telling(Scorer):
-        name = "told"
-        value: float | None = None
+    class Nowhere:
+        def score(self, key: str, scorer: str, score: Score) -> None: ...
+        def vote(self, vote: Any) -> None: ...
+        def judged(self, key: str, cost: float | None, spent: Decimal) -> None: ...
 
-        def rate(self, sample: Sample) -> Score:
-            if self.value is not None:
-                begun.wait(20)
-                seen.append(jobs[0].progress)
-            return Score(self.value)
-
-    scorer = Telling()
-    router.benchmark(_numbers(4), MODELS, [scorer], save=tmp_path / "run", progress=False)
-    scorer.value = 1.0
-    again = router.start_benchmark(_numbers(4), MODELS, [scorer], save=tmp_path / "run")
-    jobs.append(again)
-    begun.set()
-    again.result()
-    assert again.progress.done == 8
-    assert seen
-    assert {now.total for now in seen} == {8}
+    items = [Item(str(n), "2+2", "4") for n in range(3)]
+    scorers = hnb.scorers.exact()
+    rating = Rating([scorers], items, ["a/m"], 0, None, lambda *_: None, Till(Purse()))  # type: ignore[arg-type]
+    asyncio.run(rating.score(calls, Nowhere()))
+    assert rating.done == rating.total == 3
 
 
 def test_progress_that_raises_does_not_end_the_run(router: Router) -> None:

@@ -489,3 +489,15 @@ def test_frames_have_an_accessor(router):
     found = sums(2).llm.map("What is {n} + 1?", router=router, model=OPENAI, progress=False)
     assert list(found.output) == ["0 + 1 = 1.", "1 + 1 = 2."]
     assert "2 rows" in repr(sums(2).llm)
+
+
+def test_a_short_outage_is_waited_out(make_router, fleet, capsys):
+    router = make_router(fleet, breaker_threshold=2, breaker_seconds=0.4, retries=0)
+    ask(router, sums(2), concurrency=1)
+    fleet["openai"].fail(Fault("status", status=500), times=1, match=lambda log: "2 + 1" in str(log.body))
+    fleet["openai"].fail(Fault("status", status=500), times=1, match=lambda log: "3 + 1" in str(log.body))
+    found = ask(router, sums(12), concurrency=1, resume=False, progress=True)
+    failed = found[found["error"].notna()]
+    assert set(failed["n"]) == {2, 3}  # they opened the breaker; the others waited
+    assert "waits" in capsys.readouterr().out
+    assert ask(router, sums(12))["error"].isna().all()

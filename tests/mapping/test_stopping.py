@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_nb.core import errors
-from hybrid_nb.mapping.stopping import MANY, MANY_HOPELESS, MANY_INVALID, Streak, told
+from hybrid_nb.mapping.stopping import MANY, MANY_HOPELESS, MANY_INVALID, PATIENCE, Outage, Streak, told
 
 KINDS = [
     errors.AuthenticationError,
@@ -56,3 +56,33 @@ def test_more_is_told_in_an_error_of_the_same_kind():
     assert isinstance(error, errors.AuthenticationError)
     assert str(error) == "a: refused; 3 answers are kept"
     assert str(told(errors.BudgetExceededError("too dear"), "x")) == "too dear; x"
+
+
+def shut(retry_at: float | None = 160.0) -> errors.NoProviderAvailableError:
+    return errors.NoProviderAvailableError("its breaker is open", (), retry_at)
+
+
+def test_rows_wait_for_those_who_are_shut_when_somebody_has_answered():
+    outage = Outage()
+    assert not outage.refused(shut(), 100.0)  # nobody has answered: there may be no server at all
+    outage.well()
+    assert outage.refused(shut(), 100.0)
+    assert outage.until == 160.0
+    assert outage.refused(shut(90.0), 200.0)  # a time that is over: not at once again
+    assert outage.until > 200.0
+
+
+def test_an_outage_is_waited_for_so_long_and_no_longer():
+    outage = Outage()
+    outage.well()
+    assert outage.refused(shut(), 100.0)
+    assert not outage.refused(shut(), 100.0 + PATIENCE)
+    outage.well()
+    assert outage.refused(shut(), 100.0 + PATIENCE)
+
+
+def test_what_was_sent_or_has_no_time_does_not_wait():
+    outage = Outage()
+    outage.well()
+    assert not outage.refused(shut(None), 100.0)
+    assert not outage.refused(errors.ServiceUnavailableError("500"), 100.0)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hybrid_nb.bench.grading.protocol import AnyScorer, Ask, Context, PairScorer, Scorer, Tally, Vote
@@ -18,7 +16,7 @@ from hybrid_nb.bench.grading.structured import parser
 from hybrid_nb.bench.grading.targets import untext
 from hybrid_nb.bench.records import SCORE_COLUMNS, VOTE_COLUMNS, Call, Item, Score
 from hybrid_nb.bench.results import Info, Run, frame
-from hybrid_nb.bench.traffic.bar import Shower, shower
+from hybrid_nb.bench.traffic.bar import Shower, cell, shower
 from hybrid_nb.bench.traffic.data import items_of
 from hybrid_nb.bench.traffic.progress import Progress
 from hybrid_nb.core.inputs import OptionValueError
@@ -63,7 +61,7 @@ def rescored(
         warnings.warn(note, stacklevel=3)
     votes: list[Vote] = []
     seen = Seen(context.tally, _total(calls, found))
-    place = shower(progress, _cell)  # it may import, so before the work begins
+    place = shower(progress, cell)  # it may import, so before the work begins
     job = portal().submit(score_calls(calls, items, found, context, seen.scored, votes.append))
     stopped = _follow(job, place, seen) or run.info.stopped
     cost = _sum(run.info.judge_cost_usd, context.tally.cost_usd)
@@ -130,16 +128,6 @@ def _follow(job: Job[list[Vote]], place: Shower, seen: Seen) -> str | None:
     if stopped is None:
         job.result()
     return stopped
-
-
-def _cell() -> Shower | None:
-    """A line in the cell that runs; None outside of a kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if not hasattr(shell, "kernel"):
-        return None
-    made: Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
-    return made
 
 
 def _calls(table: pd.DataFrame) -> list[Call]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Protocol
 
 from hybrid_nb.bench.results import Run
@@ -60,6 +62,16 @@ def shower(progress: bool | Callable[[Progress], object], cell: Callable[[], Sho
         return Told(progress)
     place = cell() if progress else Told(None)
     return place or _terminal()
+
+
+def cell() -> Shower | None:
+    """A line in the cell that runs; None outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if not hasattr(shell, "kernel"):
+        return None
+    made: Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
+    return made
 
 
 def _terminal() -> Shower:

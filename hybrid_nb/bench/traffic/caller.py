@@ -161,6 +161,8 @@ class Caller:
 
     def _of_judge(self, options: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(options)
+        if self.spec.timeout is not None:
+            found.setdefault("timeout", self.spec.timeout)
         if self.limit is not None:
             found.setdefault("max_tokens", SAFE_CAP)
         return found

@@ -225,6 +225,20 @@ def test_closing_ends_the_run(make_panel, fleet, router):
     assert feed_of(router).readers == readers - 1
 
 
+def test_a_picture_without_anything_in_it_is_not_drawn(make_panel, fleet):
+    def broken(output: str, target: str) -> float:
+        raise ValueError("no")
+
+    panel = make_panel(SUMS[:1], models=MODELS[:1], scorers=[broken])
+    panel.start.click()
+    assert panel.wait(30) is not None
+    until(lambda: "Done: 1 call;" in said(panel))
+    assert "How soon" in panel.view.value  # of the pictures that fit, the first with something in it
+    panel.kind.value = "pareto"
+    until(lambda: f"No picture: nothing is known that could be drawn. {MODELS[0]} is left out" in panel.view.value)
+    assert "<svg" not in panel.view.value
+
+
 def test_models_and_scorers_are_lists(router):
     with pytest.raises(OptionValueError, match="models and scorers are lists of names"):
         hnb.BenchmarkPanel(router, models="openai")

@@ -180,6 +180,20 @@ def listed(mark: Mark, chart: Chart) -> bool:
     return not isinstance(mark, Rule | Grid) and not (isinstance(mark, Points) and mark.name in lines)
 
 
+def blank(chart: Chart) -> bool:
+    """Whether nothing is known that could be drawn."""
+    return not any(_known_in(mark) for mark in chart.marks)
+
+
+def _known_in(mark: Mark) -> bool:
+    if isinstance(mark, Rule):
+        return False
+    if isinstance(mark, Grid):
+        return any(known(row) for row in mark.values)
+    first, second = (mark.start, mark.end) if isinstance(mark, Spans) else (mark.x, mark.y)
+    return any(a is not None and b is not None for a, b in zip(first, second, strict=True))
+
+
 def alone(mark: Line) -> bool:
     """Whether a line has one point only, which is seen by a marker."""
     return sum(x is not None and y is not None for x, y in zip(mark.x, mark.y, strict=True)) == 1

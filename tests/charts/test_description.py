@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_nb.charts import look
-from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Points, Spans, number, spread, values
+from hybrid_nb.charts.chart import Axis, Bars, Chart, Grid, Line, Points, Rule, Spans, blank, number, spread, values
 from hybrid_nb.charts.labels import HIGH, LETTER, ends, places
 
 
@@ -138,3 +138,15 @@ def test_names_at_the_ends_of_lines_keep_apart_and_in_order(heights):
 def test_a_long_name_keeps_its_end():
     assert look.shortened("provider/very/long/model-name", 12) == "…/model-name"
     assert look.shortened("a  b\nc", 12) == "a b c"
+
+
+@pytest.mark.parametrize("mark", [
+    Points("a", (1.0, None), (None, 1.0)), Line("a", (), ()), Bars("a", (0.0,), (None,)),
+    Spans("a", (0.0,), (None,), (0.0,)), Grid("a", ((None,),), (("",),)), Rule(0.5, "y", "median"),
+])  # fmt: skip
+def test_a_chart_of_nothing_known_is_blank(mark):
+    def chart(*marks):
+        return Chart("Nothing", Axis("x"), Axis("y"), marks)
+
+    assert blank(chart(mark))
+    assert not blank(chart(mark, Points("b", (0.0,), (0.0,))))

@@ -26,7 +26,7 @@ def test_a_benchmark_by_hand_is_shown_saved_and_a_run(lab, fleet):
     output = nb.run(0).locator(".hnb")
     expect(output.get_by_text("Choose models and write prompts")).to_be_visible()
     button(output, "Start").click()
-    wrong = output.get_by_role("alert").filter(has_text="benchmark needs at least one model")
+    wrong = output.get_by_role("alert").filter(has_text="choose one model or more")
     expect(wrong).to_be_visible()
     output.get_by_label("Models").select_option(MODELS)
     output.get_by_label("Prompts").fill("What is 6 * 7? => 42\nWhat is 2 + 2? => 4")

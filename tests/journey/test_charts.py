@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
@@ -59,6 +61,28 @@ def test_a_saved_picture_is_seen_before_anything_ran(lab):
     shown = nb.output(1).locator(".js-plotly-plot .main-svg, .plot-img")  # a preview that its renderer saved
     expect(shown.locator("visible=true").first).to_be_visible()
     assert shown.locator("visible=true").first.bounding_box()["width"] >= 700
+
+
+def test_a_saved_picture_is_seen_without_a_kernel(lab):
+    """Sent to somebody who has not this kernel: nothing can run there, and the pictures are seen."""
+    nb = lab.notebook([CHART, "picture", ALONE])
+    nb.run_all()
+    expect(nb.output(1).locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    sent = nb.save()
+    sent["metadata"] = {"kernelspec": {"name": "not-here", "display_name": "Not here", "language": "other"}}
+    place = nb.path.with_name("sent.ipynb")
+    place.write_text(json.dumps(sent), "utf-8")
+    page, troubles = lab.context.new_page(), Troubles()
+    troubles.watch(page)
+    page.goto(lab.site.address(place))
+    page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
+    live, still = (page.locator(".jp-Notebook .jp-CodeCell").nth(number) for number in (1, 2))
+    expect(live.locator(".js-plotly-plot .main-svg, .plot-img").locator("visible=true").first).to_be_visible()
+    expect(still.locator("img")).to_be_visible()
+    assert still.locator("img").evaluate("image => image.complete && image.naturalWidth > 0")
+    assert [session["path"] for session in lab.site.sessions()] == [nb.name]
+    page.close(run_before_unload=False)
+    assert troubles.found() == []
 
 
 @pytest.mark.parametrize("interactive", [False, True])

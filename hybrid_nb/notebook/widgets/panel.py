@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 from ipywidgets import HTML, Layout, VBox, Widget
 
 from hybrid_nb.core.errors import HybridNbError
+from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.core.types import NO_MATHS
 from hybrid_nb.notebook.display import is_static
 from hybrid_nb.notebook.feed import feed_of
@@ -115,8 +116,9 @@ class Panel(VBox):
     def tell(self, error: BaseException) -> None:
         """An error as one line; ours say what to do, others where they were raised."""
         self.trouble = error
-        text = f"{type(error).__name__}: {error}"
-        if not isinstance(error, HybridNbError):
+        typed = isinstance(error, OptionValueError | OptionTypeError)  # a mistake in a form: its words are enough
+        text = str(error) if typed else f"{type(error).__name__}: {error}"
+        if not typed and not isinstance(error, HybridNbError):
             where = traceback.extract_tb(error.__traceback__)[-1:]
             text += "".join(f" (in {frame.name}, line {frame.lineno})" for frame in where)
             log.warning("a callback of %s failed", type(self).__name__, exc_info=error)

@@ -355,6 +355,8 @@ def test_one_failure_puts_one_pair_aside(make_arena, fleet):
     assert len(vote_all(arena)) == 2
     assert len(arena.failures) == 1
     assert page(arena)["phase"] == "over"
+    assert "The last: ServiceUnavailableError; arena.failures says all." in page(arena)["told"]
+    assert names(page(arena)["told"]) == []
 
 
 def test_a_budget_that_is_used_up_halts_it_before_anything_more_is_asked(fleet, make_router):

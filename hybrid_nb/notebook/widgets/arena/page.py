@@ -86,11 +86,17 @@ def told(contest: Contest, found: Preference | None = None) -> str:
         "asking": f"Waiting for both answers.{failed}",
         "open": f"Both answers are there: which is better?{failed}",
         "resting": "Resting: the pair that was open waits.",
-        "over": f"Nothing is left to vote on.{failed}" if contest.items else "Write a prompt to begin.",
+        "over": f"Nothing is left to vote on.{failed}{why(contest)}" if contest.items else "Write a prompt to begin.",
         "halted": f"Halted: {contest.problem}.",
     }
     later = " Working out the ranking …" if ranks(contest) and found is None else ""
     return words[contest.phase] + later
+
+
+def why(contest: Contest) -> str:
+    """What kind the last failure was; its text names a model, and votes may follow."""
+    failures = contest.answers.failures
+    return f" The last: {failures[-1][-1].partition(':')[0]}; arena.failures says all." if failures else ""
 
 
 def sentence(contest: Contest) -> str:

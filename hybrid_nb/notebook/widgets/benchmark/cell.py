@@ -237,4 +237,5 @@ def ended(run: Run) -> str:
     how = {None: "Done", "interrupt": "Stopped", "budget": "Stopped by its budget"}.get(run.info.stopped)
     told = how or f"Ended early ({run.info.stopped})"
     doubt = f" Its times are not to be trusted: {'; '.join(run.info.invalid)}." if run.info.invalid else ""
-    return f"{told}: {len(run.measured)} calls; the Run is in this panel's `run`.{doubt}"
+    calls = "1 call" if len(run.measured) == 1 else f"{len(run.measured):,} calls"
+    return f"{told}: {calls}; the Run is in this panel's `run`.{doubt}"

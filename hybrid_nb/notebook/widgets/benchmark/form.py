@@ -76,7 +76,9 @@ class Form:
 def given(data: Any) -> str:
     """What the data are, in a line."""
     try:
-        return f"The data given: {len(data):,} samples." if not isinstance(data, str) else f"The data: {data}."
+        if isinstance(data, str):
+            return f"The data: {data}."
+        return f"The data given: {len(data):,} sample{'' if len(data) == 1 else 's'}."
     except TypeError:
         return f"The data given: {type(data).__name__}."
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from hybrid_nb.bench.results import Run
+from hybrid_nb.charts.chart import blank
 from hybrid_nb.charts.picture import Picture
 from hybrid_nb.core.inputs import OptionValueError
 from hybrid_nb.notebook.widgets.style import paragraph
@@ -47,7 +48,11 @@ def drawn(run: Run, kind: str) -> Picture | str:
     told = ""
     for each in kinds:
         try:
-            return run.plot(each)
+            found = run.plot(each)
         except (OptionValueError, ImportError) as error:
             told = f"No picture: {error}"
+            continue
+        if not blank(found.chart):
+            return found
+        told = " ".join(["No picture: nothing is known that could be drawn.", *found.chart.notes[-1:]])
     return told

@@ -15,6 +15,7 @@ from hybrid_nb.core.errors import HybridNbError
 from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
 from hybrid_nb.router import Router
 
+NO_MODELS = "choose one model or more"
 ARROW = "=>"  # between a typed prompt and what is right
 MISTAKES = (OptionValueError, OptionTypeError, HybridNbError, ImportError)
 
@@ -68,6 +69,8 @@ def look_at_data(_: Router, wanted: Wanted) -> Look:
 
 def look(router: Router, wanted: Wanted) -> Look:
     """Check it and estimate its cost. Nothing is asked, and nothing written."""
+    if not wanted.models:
+        return Look(None, {"models": NO_MODELS})
     dry = wanted.without("save").without("resume")
     try:
         size, notes = _tried(router, dry)
@@ -86,8 +89,6 @@ def _tried(router: Router, wanted: Wanted) -> tuple[Progress, tuple[str, ...]]:
 
 def blamed(router: Router, wanted: Wanted, error: BaseException) -> str:
     """The line without which it would be right; "" for none."""
-    if not wanted.models:
-        return "models"
     first = str(error).partition(" ")[0]
     if first in ("epochs", "concurrency"):
         return first

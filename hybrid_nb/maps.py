@@ -58,8 +58,9 @@ class Maps:
         is for all calls, but looks at who answered, forgets after its own time and pushes out what is old.
         `max_cost` (dollars) holds for what this map asks now, retries too: rows that it does not reach have the error
         "not asked: ...", and so have those that the budget does not reach; with max_cost=0 it tells what the map may
-        cost, and asks nothing but free models. `on_error="raise"` raises the first error
-        of a row; errors that come again and again end a map in any case.
+        cost, and asks nothing but free models. `on_error="raise"` raises the first error of a row; errors that come
+        again and again end a map in any case. When all that fit are shut after a failure, or rest as they asked, and
+        somebody has answered before, the other rows wait for up to 15 minutes.
         An interrupt keeps what is finished. `client`: a dask.distributed Client whose workers ask; the frame may be a
         dask DataFrame then. Other options are those of chat().
 

@@ -38,5 +38,6 @@ class Drawn(Figures):
         from hybrid_nb.bench.drawing.page import page
 
         place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(page(self, interactive, answers), "utf-8")
         return place

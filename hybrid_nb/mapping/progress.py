@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from hybrid_nb.bench.traffic.bar import in_kernel
 from hybrid_nb.core.late import late
 from hybrid_nb.core.types import money
 
@@ -135,12 +136,10 @@ def reading(prompts: Iterable[T], total: int, shown: bool) -> Iterator[T]:
 def _tqdm(total: int, what: str = "map", unit: str = "call") -> Any:
     if os.environ.get("HYBRID_NB_DISPLAY", "").lower() == "static":
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm has one for notebooks without ipywidgets
-        try:
-            kind = late("tqdm.auto", "benchmark").tqdm
-        except ImportError:
-            return None
-        in_notebook = any("notebook" in base.__module__ for base in kind.__mro__)
-        # None: not where standard error is no terminal
-        return kind(total=total, desc=what, unit=unit, leave=False, disable=False if in_notebook else None)
+    if in_kernel():  # a bar of tqdm would leave a dead widget in the saved notebook
+        return import_module("hybrid_nb.notebook.progressing").Counter(total, what, unit)  # above us: it loads on use
+    try:
+        kind = late("tqdm", "benchmark").tqdm
+    except ImportError:
+        return None
+    return kind(total=total, desc=what, unit=unit, leave=False, disable=None)  # None: quiet where there is no terminal

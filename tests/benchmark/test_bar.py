@@ -113,3 +113,24 @@ def test_where_progress_goes() -> None:
     assert bar.shower(True, lambda: place) is place
     assert isinstance(bar.shower(True, lambda: None), bar.Line)
     assert isinstance(bar.shower(False, lambda: place), bar.Told)
+
+
+def test_the_line_of_a_map_tells_what_is_left_and_leaves_nothing():
+    drawn, now = [], [0.0]
+
+    class Handle:
+        def update(self, data, raw):
+            drawn.append(data)
+
+    def cell(data, raw, display_id):
+        drawn.append(data)
+        return Handle()
+
+    line = progressing.Counter(10, "map", "call", cell, lambda: now[0])
+    now[0] = 10.0
+    line.set_postfix_str("1 failed, $0.01", refresh=False)
+    line.update(5)
+    assert drawn[-1]["text/plain"] == "map: 5 of 10 calls, 1 failed, $0.01, 0:10 left"
+    assert 'max="10" value="5"' in drawn[-1]["text/html"]
+    line.close()
+    assert drawn[-1] == {"text/plain": "", "text/html": ""}

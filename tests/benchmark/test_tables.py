@@ -158,3 +158,13 @@ def test_shares_are_all_or_none_only_when_they_are(value: float, text: str) -> N
 )
 def test_seconds_have_three_digits(value: float, text: str) -> None:
     assert wording.seconds(value) == text
+
+
+def test_the_report_says_why_calls_failed_and_what_a_scorer_said():
+    run = made_run({"a/m": Truth(), "b/m": Truth(failing=1.0)}, samples=8)
+    scores = run.scores.assign(value=None, explanation="scorer raised ZeroDivisionError: division by zero")
+    calls = run.calls.assign(score_exact=None).astype({"score_exact": "Float64"})
+    found = dataclasses.replace(run, calls=calls, scores=scores.astype({"value": "Float64"}))
+    told = " ".join(str(found.report()).split())
+    assert "8 calls to b/m failed: ServiceUnavailableError: 503." in told
+    assert "ZeroDivisionError: division by zero" in told

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hybrid_nb.bench.figures import Figures
 
 TOLD_WHOLE = 3  # pairs: more are told in one sentence
+LONGEST = 160  # characters of an error
 
 
 def notes(run: Figures, table: pd.DataFrame, confidence: float, failures: str, seed: int) -> list[str]:
@@ -24,7 +25,7 @@ def notes(run: Figures, table: pd.DataFrame, confidence: float, failures: str, s
     names = scorers(run)
     compared = comparison(run, names[0], confidence, failures, seed) if names and len(run.models) > 1 else []
     shown = [f"Times: of answered calls, p50 and p95; intervals: {100 * confidence:g} %."]
-    return [*_trouble(run), *compared, *_gaps(run, table, names), *_failed(run, names, failures), *shown]
+    return [*_trouble(run), *_errors(run), *compared, *_gaps(run, table, names), *_failed(run, names, failures), *shown]
 
 
 def comparison(run: Figures, name: str, confidence: float, failures: str, seed: int) -> list[str]:
@@ -92,8 +93,37 @@ def _gaps(run: Figures, table: pd.DataFrame, names: list[str]) -> list[str]:
         for name in names:
             if row[f"score_{name}_unscored"]:
                 told_count = count(row[f"score_{name}_unscored"], "answer")
-                told.append(f"{name} could not tell for {told_count} of {row['model']}, which are left out.")
+                why = _why_unscored(run, row["model"], name)
+                told.append(f"{name} could not tell for {told_count} of {row['model']}, which are left out{why}.")
     return told
+
+
+def _why_unscored(run: Figures, model: str, scorer: str) -> str:
+    """What the scorer said of the most of them."""
+    keys = run.measured.loc[(run.measured["model"] == model) & (run.measured["status"] == "ok"), "key"]
+    scores = run.scores
+    mine = scores[(scores["scorer"] == scorer) & scores["value"].isna() & scores["key"].isin(keys)]
+    return _most_of(mine["explanation"])
+
+
+def _errors(run: Figures) -> list[str]:
+    """Why calls failed: a sentence a model, with the error of the most of them."""
+    told = []
+    for model in run.models:
+        calls = run.measured[(run.measured["model"] == model) & (run.measured["status"] != "ok")]
+        if not calls.empty:
+            told.append(f"{count(len(calls), 'call')} to {model} failed{_most_of(calls['error'])}.")
+    return told
+
+
+def _most_of(texts: pd.Series[str]) -> str:
+    """The commonest text, and of how many it is where there are others; empty where there is none."""
+    counts = texts.dropna().value_counts()
+    if counts.empty:
+        return ""
+    text, many = str(counts.index[0]).rstrip("."), int(counts.iloc[0])
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return f": {short}" + (f" ({many} of them)" if many < int(counts.sum()) else "")
 
 
 def _failed(run: Figures, names: list[str], failures: str) -> list[str]:

@@ -64,11 +64,15 @@ def shower(progress: bool | Callable[[Progress], object], cell: Callable[[], Sho
     return place or _terminal()
 
 
+def in_kernel() -> bool:
+    """Whether this runs in a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython.get_ipython() if ipython is not None else None, "kernel")
+
+
 def cell() -> Shower | None:
     """A line in the cell that runs; None outside of a kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if not hasattr(shell, "kernel"):
+    if not in_kernel():
         return None
     made: Shower = import_module("hybrid_nb.notebook.progressing").line()  # above us, so it loads on use
     return made
@@ -155,7 +159,7 @@ def line(now: Progress) -> str:
     if now.stage not in SHOWN:
         return {"ending": "putting the run together", "done": "done"}[now.stage]
     of = "" if now.total is None else f" of {now.total:,}"
-    left = "" if now.left_s is None else f", {_minutes(now.left_s)} left"
+    left = "" if now.left_s is None else f", {minutes(now.left_s)} left"
     return f"{SHOWN[now.stage]} {now.done:,}{of}, {told(now)}{left}"
 
 
@@ -167,7 +171,8 @@ def costs(now: Progress) -> str:
     return f"{likely}{_most(now.estimate_usd)} at most"
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """ "1:05", or "2:00:00" with hours."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

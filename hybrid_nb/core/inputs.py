@@ -81,9 +81,16 @@ def _request(prompt: Any, options: Mapping[str, Any]) -> Request:
     return Request(messages, **fields)
 
 
-def _unknown(name: str) -> TypeError:
-    near = difflib.get_close_matches(name, OPTIONS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(OPTIONS)}"
+def check_names(options: Iterable[str], own: Sequence[str]) -> None:
+    """Whether each is an option of a call, for who has settings of their `own` beside them. Raises OptionTypeError."""
+    for name in options:
+        if name not in _NAMES:
+            raise OptionTypeError(str(_unknown(name, (*own, *OPTIONS))))
+
+
+def _unknown(name: str, known: Sequence[str] = OPTIONS) -> TypeError:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     return TypeError(f"unknown option {name!r}: {hint}")
 
 

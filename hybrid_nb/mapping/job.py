@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybrid_nb.core.errors import MalformedResponseError
-from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, to_messages
+from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, check_names, to_messages
 from hybrid_nb.core.schema import parse_answer
 from hybrid_nb.core.types import Message, Reply, Request
 from hybrid_nb.ledger.entries import PICO
@@ -78,11 +78,15 @@ class Job(NamedTuple):
         return Result(value, f"{kept.provider}/{kept.model}", cost)
 
 
+OWN = ("output", "into", "max_cost", "concurrency", "on_error", "resume", "progress", "client")  # settings of map()
+
+
 def job_of(router: Router, output: Any, model: Any, options: Mapping[str, Any]) -> Job:
     """The job of a map. Raises OptionTypeError and OptionValueError for wrong options."""
     for name, instead in _INSTEAD.items():
         if options.get(name) is not None:
             raise OptionValueError(f"map has no option {name}: {instead}")
+    check_names(options, OWN)
     given = {name: value for name, value in {**options, "model": model, "schema": output}.items() if value is not None}
     try:
         base, _ = router._request("prompt", given)

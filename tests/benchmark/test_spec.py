@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hybrid_nb.bench.traffic.spec import checked
+from hybrid_nb.core.inputs import OptionTypeError
 
 
 def test_what_is_no_setting_is_an_option_of_the_calls() -> None:
@@ -72,3 +73,8 @@ def test_a_sweep_needs_a_call_for_each_rate() -> None:
     with pytest.raises(ValueError, match="3 rates for 2 calls"):
         spec.check_stages(1)
     checked(["a"], {"rate": [1, 2, 3], "duration": 1}).check_stages(1)
+
+
+def test_a_setting_that_is_nearly_right_is_named() -> None:
+    with pytest.raises(OptionTypeError, match="unknown option 'concurency': did you mean 'concurrency'"):
+        checked(["a/m"], {"concurency": 3})

@@ -501,3 +501,9 @@ def test_a_short_outage_is_waited_out(make_router, fleet, capsys):
     assert set(failed["n"]) == {2, 3}  # they opened the breaker; the others waited
     assert "waits" in capsys.readouterr().out
     assert ask(router, sums(12))["error"].isna().all()
+
+
+def test_a_setting_that_is_nearly_right_is_named(router, fleet):
+    with pytest.raises(TypeError, match="unknown option 'outptu': did you mean 'output'"):
+        ask(router, sums(2), outptu=int)
+    assert not fleet["openai"].chats

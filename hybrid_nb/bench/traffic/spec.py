@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from hybrid_nb.bench.records import MEASURE_COLUMNS
-from hybrid_nb.core.inputs import OptionTypeError, OptionValueError
+from hybrid_nb.core.inputs import OptionTypeError, OptionValueError, check_names
 
 CONCURRENCY = 4
 ARRIVALS = ("constant", "poisson", "ramp")
@@ -72,6 +72,7 @@ def checked(models: Any, settings: Mapping[str, Any]) -> Spec:
     options = {name: value for name, value in settings.items() if name not in _NAMES}
     if "model" in options:
         _wrong("a benchmark takes its models as models=[...], and no model")
+    check_names(options, sorted(_NAMES))
     for name, least in (("epochs", 1), ("warmup", 0), ("concurrency", 1)):
         _whole(name, given[name], least)
     _whole("seed", given["seed"], -(2**63))

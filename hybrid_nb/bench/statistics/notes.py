@@ -10,6 +10,7 @@ from hybrid_nb.bench.statistics.power import power
 from hybrid_nb.bench.statistics.summary import summary
 from hybrid_nb.bench.statistics.values import scorers
 from hybrid_nb.bench.statistics.wording import known, percent
+from hybrid_nb.core.types import money
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,16 @@ def _trouble(run: Figures) -> list[str]:
     told += [f"{note[:1].upper()}{note[1:]}." for note in info.notes]
     skipped = int(((calls["phase"] == "measured") & (calls["status"] == "skipped")).sum())
     if info.stopped or skipped:
-        told.append(f"{count(skipped, 'call')} not asked{f' (stopped: {info.stopped})' if info.stopped else ''}.")
+        told.append(f"{count(skipped, 'call')} not asked{f' (stopped: {_stopped(run)})' if info.stopped else ''}.")
     return told
+
+
+def _stopped(run: Figures) -> str:
+    """Why it ended early; with a limit of dollars, what would have been enough."""
+    limit, most = run.info.settings.get("max_cost"), run.info.estimate_usd
+    if run.info.stopped != "budget" or limit is None or most is None or most <= float(limit):
+        return str(run.info.stopped)
+    return f"budget; max_cost was {money(float(limit))}, and {money(most)} would be enough for all"
 
 
 def _unsent(run: Figures, model: str) -> int:

@@ -12,7 +12,7 @@ from tests.journey.notebook_page import Notebook
 SETUP = """
 import hybrid_nb as hnb
 %load_ext hybrid_nb
-models = (hnb.sim.Model("simulated-m", ttft=1.3, tokens_per_second=60.0, accuracy=1.0),)
+models = (hnb.sim.Model("simulated-m", ttft=2.5, tokens_per_second=60.0, accuracy=1.0),)
 fleet = hnb.sim.Fleet([hnb.sim.Vendor("slow", "openai", models)]).start()
 hnb.set_default_router(hnb.Router({**fleet.config(), "ledger": {"url": "sqlite:///:memory:"}}))
 """

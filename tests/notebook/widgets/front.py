@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from comm.base_comm import BaseComm
@@ -34,9 +34,15 @@ def fill(widget: Widget, **state: Any) -> list[Any]:
     return list(widget.comm.sent)
 
 
-def everything() -> str:
-    """The state of every widget there is."""
-    return "\n".join(f"{widget!r} {widget.get_state()!r}" for widget in list(_instances.values()))
+def there() -> frozenset[str]:
+    """The names of all widgets that there are now."""
+    return frozenset(_instances)
+
+
+def everything(without: Container[str] = ()) -> str:
+    """The state of every widget there is, but for those of these names."""
+    shown = [widget for name, widget in list(_instances.items()) if name not in without]
+    return "\n".join(f"{widget!r} {widget.get_state()!r}" for widget in shown)
 
 
 def until(true: Callable[[], Any], seconds: float = 15.0) -> None:

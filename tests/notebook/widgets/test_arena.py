@@ -24,7 +24,8 @@ from hybrid_nb.notebook.widgets.arena.control import Contest
 from hybrid_nb.notebook.widgets.arena.kept import Votes
 from hybrid_nb.sim import Fault
 from tests.conftest import WIRES, model_of
-from tests.notebook.widgets.front import everything, said, until
+from tests.notebook.widgets import front
+from tests.notebook.widgets.front import said, until
 
 MODELS = [model_of(wire) for wire in ("openai", "anthropic", "gemini")]
 SUMS = [f"What is {n} * 7?" for n in range(2, 8)]
@@ -34,6 +35,19 @@ QUIET = {"health_interval": 0, "retries": 0}
 @pytest.fixture
 def router(fleet, make_router):
     return make_router(fleet, **QUIET)
+
+
+OTHERS: set[str] = set()  # widgets of tests before, which may show names
+
+
+@pytest.fixture(autouse=True)
+def _others():
+    OTHERS.clear()
+    OTHERS.update(front.there())
+
+
+def everything():
+    return front.everything(without=OTHERS)
 
 
 @pytest.fixture
